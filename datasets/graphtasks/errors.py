@@ -1,0 +1,21 @@
+"""Errors of graphtasks: each says what was got, what was expected and what to do."""
+
+
+class GraphTasksError(Exception):
+    """Base of every error that graphtasks raises on purpose."""
+
+
+class UnknownTaskError(GraphTasksError, ValueError):
+    """No task, split protocol or option has the given name."""
+
+
+class MissingFilesError(GraphTasksError, FileNotFoundError):
+    """The raw files of a dataset are neither in the root folder nor downloadable."""
+
+
+class InvalidDataError(GraphTasksError, ValueError):
+    """A graph, a split or a prediction does not satisfy what its task needs."""
+
+
+class DivergedError(GraphTasksError, ArithmeticError):
+    """A training left the finite numbers."""

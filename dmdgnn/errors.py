@@ -1,0 +1,17 @@
+"""Errors of dmdgnn: each says what was got, what was expected and what to do."""
+
+
+class DMDGNNError(Exception):
+    """Base of every error that dmdgnn raises on purpose."""
+
+
+class InputError(DMDGNNError, ValueError):
+    """An argument has a wrong shape, dtype, device or value."""
+
+
+class RankError(DMDGNNError, ValueError):
+    """The rank asked for is above what the data have."""
+
+
+class FactorizationError(DMDGNNError, ArithmeticError):
+    """A factorisation did not converge."""

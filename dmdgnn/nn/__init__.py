@@ -1,0 +1,6 @@
+"""Layers and models in the form of PyG's."""
+
+from dmdgnn.nn.dmd_conv import DMDConv
+from dmdgnn.nn.models import DMDGNN, GraphDMD
+
+__all__ = ["DMDGNN", "DMDConv", "GraphDMD"]
