@@ -1,0 +1,126 @@
+"""The search: configurations drawn from the grid, each trained once and scored by validation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gnndiff.errors import DamagedFileError, RunFolderError
+from gnndiff.progress import progress
+from gnndiff.runs import Run
+from gnndiff.space import Params, fit_config, sample_grid
+from graphtasks import DivergedError, fit
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.trial import FrozenTrial
+
+STUDY = "search"
+
+
+def search(run: Run) -> None:
+    """The coarse search. Finished trials are kept, interrupted ones are trained again."""
+    run.create()
+    search_grid(run, run.limits.trials)
+    trials = finished_trials(run, STUDY)
+    if not any(trial.value is not None for trial in trials):
+        raise RunFolderError("all trainings of the search diverged: scale the features of the task")
+    run.set_seconds("search", total_seconds(trials))
+
+
+def search_grid(run: Run, count: int | None) -> None:
+    """Train the first `count` configurations of the run's random order of the grid, or all of them."""
+    space = run.model.space(run.task)
+    evaluate(run, STUDY, sample_grid(space, count, run.seed("grid")))
+
+
+def evaluate(run: Run, name: str, configurations: list[Params]) -> None:
+    """Train each configuration once, as the trials of the study with this name.
+
+    Each trial holds its scores at the best validation epoch. A configuration's place in the list alone fixes its
+    seeds, so that an interrupted study ends as one that ran through. A trial that diverges is pruned.
+    """
+    import optuna
+    from optuna.trial import TrialState
+
+    study = _study(run, name)
+    space = {
+        key: optuna.distributions.CategoricalDistribution(choices) for key, choices in run.model.space(run.task).items()
+    }
+    kept = set()
+    for trial in study.get_trials(deepcopy=False):
+        if trial.state == TrialState.RUNNING:  # left by a process that was killed
+            study.tell(trial.number, state=TrialState.FAIL)
+        elif trial.state != TrialState.FAIL:
+            kept.add(trial.user_attrs["index"])
+    for index, params in enumerate(configurations):
+        if index not in kept:
+            study.enqueue_trial(dict(params), user_attrs={"index": index})
+
+    waiting = len(study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
+    if not waiting:
+        return
+    best = max((trial.value for trial in finished_trials(run, name) if trial.value is not None), default=0.0)
+    with progress(name, len(configurations), done=len(configurations) - waiting, quiet=run.config.quiet) as advance:
+        for _ in range(waiting):
+            trial = study.ask(space)
+            seed = run.seed(name, trial.user_attrs["index"])
+            try:
+                result = fit(
+                    run.build(trial.params, seed),
+                    run.prepared_task(trial.params),
+                    run.config.split,
+                    fit_config(trial.params, run.limits.epochs, seed),
+                )
+            except DivergedError:
+                study.tell(trial, state=TrialState.PRUNED)
+            else:
+                trial.set_user_attr("test", result.test)
+                study.tell(trial, result.val)
+                best = max(best, result.val)
+            advance(f"best validation {best:.4f}")
+
+
+def finished_trials(run: Run, name: str) -> list[FrozenTrial]:
+    """Complete and diverged trials of a study, in the order of their configurations."""
+    from optuna.trial import TrialState
+
+    trials = _study(run, name).get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+    return sorted(trials, key=lambda trial: trial.user_attrs["index"])
+
+
+def ranked_trials(run: Run, count: int | None = None) -> list[FrozenTrial]:
+    """Trials of the search that did not diverge, the best validation score first.
+
+    Args:
+        run: The run.
+        count: Only those of the first `count` configurations.
+    """
+    trials = [trial for trial in finished_trials(run, STUDY)[:count] if trial.value is not None]
+    return sorted(trials, key=lambda trial: -trial.value)
+
+
+def total_seconds(trials: list[FrozenTrial]) -> float:
+    """Time that trials took."""
+    return sum(trial.duration.total_seconds() for trial in trials if trial.duration is not None)
+
+
+def _study(run: Run, name: str) -> Study:
+    """The study with this name in the run's storage, made where it is not there."""
+    import optuna
+    from sqlalchemy.exc import DatabaseError
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    # In a storage that several runs share, each has its own studies.
+    study_name = name if run.config.storage is None else f"{run.folder.name}/{name}"
+    try:
+        return optuna.create_study(
+            storage=run.storage,
+            study_name=study_name,
+            load_if_exists=True,
+            direction=run.task.metric.direction,
+            sampler=optuna.samplers.RandomSampler(seed=run.seed(name)),
+        )
+    except (DatabaseError, optuna.exceptions.StorageInternalError) as error:
+        raise DamagedFileError(
+            f"the trials in {run.storage} cannot be read ({type(error).__name__}): delete the file to search again"
+        ) from error
