@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dmdgnn.errors import InputError
 from dmdgnn.kernels.robust import robust
-from dmdgnn.kernels.thin_svd import Method, check_matrix, check_truncation, thin_svd
+from dmdgnn.kernels.thin_svd import Method, check_matrix, check_method, check_truncation, thin_svd
 from dmdgnn.operator import LowRankOperator
 
 
@@ -61,6 +61,7 @@ class DMD:
         constraint: Literal["symmetric"] | None = None,
     ) -> None:
         check_truncation(rank, energy)
+        check_method(svd)
         if modes not in ("exact", "projected"):
             raise InputError(f"got modes={modes!r}, expected 'exact' or 'projected'")
         if constraint not in (None, "symmetric"):
@@ -121,6 +122,8 @@ class DMD:
 
     def predict(self, X: Tensor) -> Tensor:
         """The states one step after X, shape (N, F)."""
+        if not hasattr(self, "operator"):
+            raise InputError("this DMD has no operator yet: call fit(X, Y) first")
         return self.operator @ X
 
     @property

@@ -45,10 +45,11 @@ class FeaturePropagation:
     direction: Literal["undirected", "forward", "backward"] = "undirected"
 
     def __post_init__(self) -> None:
-        if self.burn_in < 0 or self.stride < 1 or self.steps < 1:
+        counts = (self.burn_in, self.stride, self.steps)
+        if not all(isinstance(count, int) for count in counts) or self.burn_in < 0 or min(counts[1:]) < 1:
             raise InputError(
                 f"got burn_in={self.burn_in}, stride={self.stride}, steps={self.steps}, "
-                "expected burn_in >= 0, stride >= 1 and steps >= 1"
+                "expected integers burn_in >= 0, stride >= 1 and steps >= 1"
             )
         if self.normalization not in ("sym", "rw"):
             raise InputError(f"got normalization={self.normalization!r}, expected 'sym' or 'rw'")
@@ -84,12 +85,22 @@ class FeaturePropagation:
         """Snapshot pairs X, Y, each (N, steps * F), in the dtype of the features.
 
         Raises:
-            InputError: The graph has no nodes, no edges tensor, or features that are not a float matrix.
+            InputError: The graph has no nodes or no edges tensor, edges to nodes that do not exist, or features that
+                are not a float matrix.
         """
-        x = data.get("x")
-        if not data.num_nodes or x is None or x.dim() != 2 or not x.is_floating_point() or data.edge_index is None:
-            got = "no x" if x is None else f"x of shape {tuple(x.shape)} and {x.dtype}"
-            raise InputError(f"got {got} on {data.num_nodes} nodes, expected float features x (N, F) and edge_index")
+        x, edge_index = data.get("x"), data.get("edge_index")
+        if x is None or edge_index is None or x.numel() == 0:
+            raise InputError("the graph lacks x or edge_index, or has no nodes: set both, x (N, F) with N, F > 0")
+        if x.dim() != 2 or x.dtype not in (torch.float32, torch.float64):
+            raise InputError(
+                f"got features of shape {tuple(x.shape)} and {x.dtype}, expected (N, F) of torch.float32 or "
+                "torch.float64: convert them"
+            )
+        if edge_index.numel() and not 0 <= int(edge_index.min()) <= int(edge_index.max()) < len(x):
+            raise InputError(
+                f"edge_index names nodes {int(edge_index.min())} to {int(edge_index.max())}, but the graph has nodes "
+                f"0 to {len(x) - 1}"
+            )
         adjacency = self.adjacency(data)
         for _ in range(self.burn_in):
             x = adjacency @ x

@@ -29,12 +29,14 @@ class LowRankOperator:
 
     def __init__(self, left: Tensor, core: Tensor, right: Tensor | None = None) -> None:
         right = left if right is None else right
-        rank = left.size(-1)
+        rank = left.size(-1) if left.dim() else 0
         if left.dim() != 2 or right.shape != left.shape or core.shape not in ((rank,), (rank, rank)):
             raise InputError(
                 f"got left {tuple(left.shape)}, core {tuple(core.shape)} and right {tuple(right.shape)}, "
                 "expected (N, r), (r,) or (r, r), and (N, r)"
             )
+        if not left.is_floating_point():
+            raise InputError(f"got factors of {left.dtype}, expected a real floating point type")
         if len({(factor.dtype, factor.device) for factor in (left, core, right)}) > 1:
             raise InputError("the factors differ in dtype or device: convert them with .to(...)")
         self.left = left
@@ -63,6 +65,11 @@ class LowRankOperator:
 
     def matmul(self, x: Tensor) -> Tensor:
         """K x for x of shape (N,) or (N, F)."""
+        if x.dim() not in (1, 2) or len(x) != self.shape[0] or x.dtype != self.dtype:
+            raise InputError(
+                f"got x of shape {tuple(x.shape)} and {x.dtype}, expected ({self.shape[0]},) or ({self.shape[0]}, F) "
+                f"of {self.dtype}"
+            )
         summary = self.right.mT @ x
         if self.core.dim() == 2:
             return self.left @ (self.core @ summary)

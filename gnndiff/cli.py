@@ -33,13 +33,17 @@ def print_table(results: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    title = f"{results['model']} on {results['task']}, split {results['split']}, {results['metric']} in %"
-    table = Table("row", "validation", "test", "n", "seconds", "note", title=title, title_justify="left")
+    console = Console()
+    console.print(f"{results['model']} on {results['task']}, split {results['split']}, {results['metric']} in %")
+    table = Table(box=None)
+    for column in ("row", "validation", "test", "n", "seconds"):
+        table.add_column(column, no_wrap=True, justify="left" if column == "row" else "right")
     for row in results["rows"]:
         scores = [f"{100 * row[part]['mean']:.2f} ± {100 * row[part]['std']:.2f}" for part in ("val", "test")]
-        table.add_row(row["name"], *scores, str(row["test"]["n"]), f"{row['seconds']:.0f}", row["note"])
-    console = Console()
+        table.add_row(row["name"], *scores, str(row["test"]["n"]), f"{row['seconds']:.0f}")
     console.print(table)
+    for row in results["rows"]:
+        console.print(f"{row['name']}: {row['note']}", style="dim")
     stages = ", ".join(f"{stage['name']} {stage['seconds']:.0f} s" for stage in results["stages"])
     console.print(f"{stages}; {results['threads']} threads on {results['device']}")
 

@@ -140,8 +140,8 @@ def _generated_rows(run: Run, zoo: Zoo, pipeline: GNNDiffPipeline, candidates: C
             evaluate_states(run, zoo.params, bests, "val"),
             evaluate_states(run, zoo.params, bests, "test"),
             cost,
-            f"best of {candidates.vals.size(1)} by validation; at {float(distance):.2f} of the zoo's mean pair distance "
-            "from the nearest checkpoint",
+            f"best of {candidates.vals.size(1)} by validation; "
+            f"distance to the nearest checkpoint {float(distance):.2f} of the zoo's mean pair distance",
         ),
         _row(
             "generated_soup",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 from torch import Tensor, nn
@@ -9,8 +11,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from gnndiff.nets.denoiser import Denoiser
 from gnndiff.progress import Advance
+from graphtasks.randomness import seeded
 
-BATCH = 128
+BATCH = 64
 CONDITION_DROP = 0.15
 EMA_DECAY = 0.99
 REPORTS = 20
@@ -37,8 +40,7 @@ def train_denoiser(
         The exponential moving average of the denoiser over training.
     """
     noise_scheduler = scheduler()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
+    with seeded(int(torch.randint(2**31, (), generator=generator))):
         denoiser = Denoiser(latents.size(1), condition.size(1)).to(latents.device)
     average = AveragedModel(denoiser, multi_avg_fn=get_ema_multi_avg_fn(EMA_DECAY))
     optimizer = torch.optim.AdamW(denoiser.parameters(), lr=1e-3)
@@ -48,7 +50,7 @@ def train_denoiser(
         noise = torch.randn(BATCH, latents.size(1), generator=generator).to(latents)
         times = torch.randint(1000, (BATCH,), generator=generator).to(latents.device)
         known = (torch.rand(BATCH, generator=generator) >= CONDITION_DROP).to(latents.device)
-        noisy = noise_scheduler.add_noise(latents[index], noise, times)
+        noisy = noise_scheduler.add_noise(latents[index], noise, times)  # type: ignore[attr-defined]
         loss = nn.functional.mse_loss(denoiser(noisy, times, condition[index], known), noise)
         optimizer.zero_grad()
         loss.backward()
@@ -57,8 +59,7 @@ def train_denoiser(
         average.update_parameters(denoiser)
         if (step + 1) * REPORTS // steps > step * REPORTS // steps:
             advance(f"loss {loss.item():.3f}")
-    trained: Denoiser = average.module
-    return trained.eval()
+    return cast(Denoiser, average.module).eval()
 
 
 @torch.no_grad()
@@ -84,7 +85,8 @@ def sample(
         steps: Denoising steps.
         generator: Source of the initial noise, on the CPU.
     """
-    sampler = DDIMScheduler.from_config(noise_scheduler.config, timestep_spacing="trailing")
+    config = noise_scheduler.config  # type: ignore[attr-defined]
+    sampler = DDIMScheduler.from_config(config, timestep_spacing="trailing")
     sampler.set_timesteps(steps)
     shape = (len(condition), denoiser.config["latent_dim"])
     latents = torch.randn(shape, generator=generator).to(condition)

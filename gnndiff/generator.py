@@ -23,6 +23,7 @@ from gnndiff.progress import progress
 from gnndiff.runs import Run
 from gnndiff.zoo import graph_view, load_zoo
 from graphtasks import FitConfig, fit
+from graphtasks.randomness import seeded
 
 GRAPH_ENCODER_EPOCHS = 100
 
@@ -41,8 +42,7 @@ def train(run: Run) -> None:
         autoencoder = ParameterAutoencoder.fit(zoo.vectors, zoo.layout)
         latents = autoencoder.encode(zoo.vectors)
 
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(run.seed("graph encoder"))
+        with seeded(run.seed("graph encoder")):
             encoder = GraphEncoder(run.task.num_features, run.task.num_classes)
         fit(
             encoder,

@@ -130,7 +130,7 @@ class GNNDiffPipeline:
         """Write the pipeline as JSON and safetensors, in the layout of diffusers."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        self.scheduler.save_pretrained(folder / "scheduler")
+        self.scheduler.save_pretrained(folder / "scheduler")  # type: ignore[attr-defined]
         for name, module in {"denoiser": self.denoiser, "graph_encoder": self.graph_encoder}.items():
             (folder / name).mkdir(exist_ok=True)
             (folder / name / "config.json").write_text(json.dumps(module.config, indent=2) + "\n")
@@ -175,7 +175,7 @@ class GNNDiffPipeline:
             tensors = load_file(folder / "parameters" / WEIGHTS)
             modules: dict[str, Any] = {}
             for name, module in {"denoiser": Denoiser, "graph_encoder": GraphEncoder}.items():
-                modules[name] = module(**json.loads((folder / name / "config.json").read_text()))  # type: ignore[operator]
+                modules[name] = module(**json.loads((folder / name / "config.json").read_text()))
                 modules[name].load_state_dict(load_file(folder / name / WEIGHTS))
                 modules[name].eval()
             return cls(

@@ -21,6 +21,7 @@ from gnndiff.config import Budget, RunConfig
 from gnndiff.errors import ConfigError, DamagedFileError, RunFolderError
 from gnndiff.space import Params, TargetModel, target_model
 from graphtasks import GraphTask
+from graphtasks.randomness import seeded
 
 # What may differ between two calls that go on with the same run.
 _NOT_IDENTITY = ("out", "root", "quiet", "storage")
@@ -112,8 +113,7 @@ class Run:
 
     def build(self, params: Params, seed: int) -> nn.Module:
         """A freshly initialised target model."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             return self.model.build(self.task, params).to(self.device)
 
     @contextmanager

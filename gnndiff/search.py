@@ -43,15 +43,15 @@ def evaluate(run: Run, name: str, configurations: list[Params]) -> None:
     from optuna.trial import TrialState
 
     study = _study(run, name)
-    space = {
+    space: dict[str, optuna.distributions.BaseDistribution] = {
         key: optuna.distributions.CategoricalDistribution(choices) for key, choices in run.model.space(run.task).items()
     }
     kept = set()
-    for trial in study.get_trials(deepcopy=False):
-        if trial.state == TrialState.RUNNING:  # left by a process that was killed
-            study.tell(trial.number, state=TrialState.FAIL)
-        elif trial.state != TrialState.FAIL:
-            kept.add(trial.user_attrs["index"])
+    for old in study.get_trials(deepcopy=False):
+        if old.state == TrialState.RUNNING:  # left by a process that was killed
+            study.tell(old.number, state=TrialState.FAIL)
+        elif old.state != TrialState.FAIL:
+            kept.add(old.user_attrs["index"])
     for index, params in enumerate(configurations):
         if index not in kept:
             study.enqueue_trial(dict(params), user_attrs={"index": index})
@@ -95,8 +95,11 @@ def ranked_trials(run: Run, count: int | None = None) -> list[FrozenTrial]:
         run: The run.
         count: Only those of the first `count` configurations.
     """
-    trials = [trial for trial in finished_trials(run, STUDY)[:count] if trial.value is not None]
-    return sorted(trials, key=lambda trial: -trial.value)
+    return sorted(
+        (trial for trial in finished_trials(run, STUDY)[:count] if trial.value is not None),
+        key=lambda trial: trial.value or 0.0,
+        reverse=True,
+    )
 
 
 def total_seconds(trials: list[FrozenTrial]) -> float:

@@ -23,11 +23,7 @@ __all__ = ["STAGES", "collect", "compare", "generate", "run_all", "search", "tra
 
 
 def run_all(run: Run) -> dict[str, Any]:
-    """Go through all stages that have not finished, and return the content of results.json.
-
-    >>> import tempfile
-    >>> from gnndiff import Run, RunConfig
-    """
+    """Go through all stages that have not finished, and return the content of results.json."""
     for name, stage in STAGES.items():
         if name not in run.seconds():
             stage(run)

@@ -24,6 +24,7 @@ from gnndiff.runs import Run, sha256, write_text
 from gnndiff.search import ranked_trials
 from gnndiff.space import Params, architecture, fit_config
 from graphtasks import DivergedError, fit
+from graphtasks.randomness import seeded
 
 EDGE_DROP = 0.1
 ALIGNMENT_ROUNDS = 3
@@ -58,7 +59,7 @@ class Checkpoint:
 
 def configurations(run: Run) -> list[Params]:
     """The best configurations of the winner's architecture, the winner first."""
-    ranked = [trial.params for trial in ranked_trials(run, run.limits.trials)]
+    ranked: list[Params] = [trial.params for trial in ranked_trials(run, run.limits.trials)]
     return [params for params in ranked if architecture(params) == architecture(ranked[0])][: run.limits.configurations]
 
 
@@ -67,8 +68,7 @@ def graph_view(run: Run, member: int) -> Data:
     edges dropped, so that the condition of the generator varies."""
     data = copy.copy(run.task.data)
     if member % 2:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(run.seed("view", member))
+        with seeded(run.seed("view", member)):
             data.edge_index, _ = dropout_edge(data.edge_index, EDGE_DROP, force_undirected=not run.task.directed)
     return data
 

@@ -81,7 +81,9 @@ def _list(kind: str | None, console: Console) -> None:
     kinds = {entry.kind for entry in CATALOGUE.values()}
     if kind is not None and kind not in kinds:
         raise UnknownTaskError(f"no task is of kind {kind!r}: use one of {', '.join(sorted(kinds))}")
-    table = Table("name", "kind", "metric", "splits", "source", box=None)
+    table = Table(box=None)
+    for column in ("name", "kind", "metric", "splits", "source"):
+        table.add_column(column, no_wrap=True, min_width=max(map(len, available())) if column == "name" else None)
     for name in available():
         entry = CATALOGUE[name]
         if kind in (None, entry.kind):
@@ -110,7 +112,8 @@ def _show(command: Show, console: Console) -> None:
 def main(args: list[str] | None = None) -> None:
     """Entry point: bad input ends in one line on stderr and exit code 2."""
     command = tyro.cli(Command, prog="graphtasks", args=args)
-    console = Console()
+    # Piped lines are not cut.
+    console = Console(width=None if sys.stdout.isatty() else 200)
     try:
         if isinstance(command, List):
             _list(command.kind, console)

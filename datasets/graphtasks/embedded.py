@@ -12,7 +12,7 @@ from sklearn import datasets as sklearn_datasets
 from sklearn.neighbors import kneighbors_graph
 from torch import Tensor
 from torch_geometric.data import Data
-from torch_geometric.utils import from_networkx, from_scipy_sparse_matrix, to_undirected
+from torch_geometric.utils import from_scipy_sparse_matrix, to_undirected
 
 from graphtasks.metrics import METRICS
 from graphtasks.splits import per_class_splits
@@ -77,7 +77,7 @@ def _standardised(x: Tensor) -> Tensor:
 def _karate() -> Data:
     graph = nx.karate_club_graph()
     y = torch.tensor([int(club == "Officer") for _, club in graph.nodes(data="club")])
-    edge_index = from_networkx(nx.Graph(graph.edges)).edge_index
+    edge_index = to_undirected(torch.tensor(list(graph.edges)).t(), num_nodes=len(y))
     return Data(x=torch.eye(len(y)), y=y, edge_index=edge_index)
 
 

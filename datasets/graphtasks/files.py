@@ -6,8 +6,11 @@ import contextlib
 import hashlib
 import io
 import os
+import shutil
+import tempfile
 import warnings
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,29 +38,6 @@ def _resolve_root(root: Path | None) -> Path:
     if root is None and os.environ.get(ROOT_VARIABLE):
         root = Path(os.environ[ROOT_VARIABLE])
     return (root or cache_folder()).expanduser().resolve()
-
-
-def _stage(name: str, root: Path, folder: str, files: tuple[str, ...]) -> Path:
-    """A root that PyG may write to and whose `folder` holds links to the raw files.
-
-    The root's name carries a fingerprint of the raw files, so that processed files never outlive what they were made
-    from. With no raw file at all, it is the cache folder, where PyG downloads to.
-    """
-    raw = root / folder
-    missing = [file for file in files if not (raw / file).is_file()]
-    if len(missing) == len(files):
-        return cache_folder()
-    if missing:
-        raise MissingFilesError(f"{name!r} is incomplete in {raw}: missing {', '.join(missing)}; add or remove files")
-    stats = [(raw / file).stat() for file in files]
-    identity = repr([(file, stat.st_size, stat.st_mtime_ns) for file, stat in zip(files, stats, strict=True)])
-    staged = cache_folder() / hashlib.sha256(f"{raw}{identity}".encode()).hexdigest()[:16]
-    (staged / folder).mkdir(parents=True, exist_ok=True)
-    for file in files:
-        link = staged / folder / file
-        with contextlib.suppress(FileExistsError):
-            link.symlink_to(raw / file)
-    return staged
 
 
 @dataclass(frozen=True)
@@ -91,34 +71,84 @@ class PyGDataset:
         planetoid += (f"ind.{self.name.lower()}.test.index",)
         return (*planetoid, *splits) if protocol == "geom-gcn" else planetoid
 
-    def load(self, protocol: str, root: Path | None) -> GraphTask:
-        """Load the graph from the root's raw files, or download it into the cache folder."""
-        root = _resolve_root(root)
+    def _folder(self, protocol: str) -> str:
         geom = "geom-gcn/" if self.cls is pyg.Planetoid and protocol == "geom-gcn" else ""
-        folder = f"{self.cls.__name__}/{self.folder}/{geom}raw"
-        files = self._files(protocol)
-        staged = _stage(self.task_name, root, folder, files)
-        downloads = staged == cache_folder()
+        return f"{self.cls.__name__}/{self.folder}/{geom}raw"
+
+    def load(self, protocol: str, root: Path | None) -> GraphTask:
+        """Load the graph from the root's raw files, or download them into the cache folder."""
+        data = self._open(self._stage(protocol, _resolve_root(root)), protocol)
+        if self.cls is pyg.Planetoid:
+            data = NormalizeFeatures()(data)
+        splits = mask_splits((data.train_mask, data.val_mask, data.test_mask), data.num_nodes)
+        return _node_task(self.task_name, data, splits, self.source, f"{protocol} splits, {len(splits)} in number")
+
+    def _open(self, root: Path, protocol: str) -> Data:
         options = {"split": protocol} if self.cls is pyg.Planetoid else {}
-        try:
-            # PyG reports "Processing..." on stderr.
-            with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                data = self.cls(str(staged / self.cls.__name__), name=self.name, **options)[0]
-        except Exception as error:
-            if downloads:
+        # PyG reports "Processing..." on stderr.
+        with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return self.cls(str(root / self.cls.__name__), name=self.name, **options)[0]
+
+    def _stage(self, protocol: str, root: Path) -> Path:
+        """A root in the cache with links to the raw files and what PyG made of them.
+
+        Its name carries a fingerprint of the raw files, so that processed files never outlive what they were made
+        from, and it appears as a whole, so that a broken one is never used.
+        """
+        raw = self._raw(protocol, root)
+        stats = [(raw / file).stat() for file in self._files(protocol)]
+        fingerprint = repr([(stat.st_size, stat.st_mtime_ns) for stat in stats])
+        staged = cache_folder() / hashlib.sha256(f"{raw}{fingerprint}".encode()).hexdigest()[:16]
+        if staged.is_dir():
+            return staged
+        with _temporary_folder() as folder:
+            (folder / self._folder(protocol)).mkdir(parents=True)
+            for file in self._files(protocol):
+                (folder / self._folder(protocol) / file).symlink_to(raw / file)
+            try:
+                self._open(folder, protocol)
+            except Exception as error:
+                raise InvalidDataError(
+                    f"{self.task_name!r} cannot be read from {raw} ({type(error).__name__}: {error}): replace its files"
+                ) from error
+            with contextlib.suppress(OSError):  # another process was first
+                folder.rename(staged)
+        return staged
+
+    def _raw(self, protocol: str, root: Path) -> Path:
+        """Folder of the raw files: in the root, else in the cache, else in the cache after a download."""
+        files, folder = self._files(protocol), self._folder(protocol)
+        for raw in (root / folder, cache_folder() / folder):
+            missing = [file for file in files if not (raw / file).is_file()]
+            if not missing:
+                return raw
+            if len(missing) < len(files):
+                raise MissingFilesError(
+                    f"{self.task_name!r} is incomplete in {raw}: missing {', '.join(missing)}; add or remove files"
+                )
+        with _temporary_folder() as temporary:
+            try:
+                self._open(temporary, protocol)
+            except Exception as error:
                 raise MissingFilesError(
                     f"{self.task_name!r} is not in {root / folder} and cannot be downloaded "
                     f"({type(error).__name__}: {error}): put {', '.join(files)} there"
                 ) from error
-            raise InvalidDataError(
-                f"{self.task_name!r} cannot be read from {root / folder} ({type(error).__name__}: {error}): "
-                f"replace its files"
-            ) from error
-        if self.cls is pyg.Planetoid:
-            data = NormalizeFeatures()(data)
-        splits = mask_splits(data.train_mask, data.val_mask, data.test_mask)
-        return _node_task(self.task_name, data, splits, self.source, f"{protocol} split(s), {len(splits)} in number")
+            raw.parent.mkdir(parents=True, exist_ok=True)
+            (temporary / folder).rename(raw)
+        return raw
+
+
+@contextlib.contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    """A folder in the cache that is gone afterwards unless it was renamed."""
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=cache_folder(), prefix="partial-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -138,7 +168,7 @@ class WikipediaFile:
                 f"{self.task_name!r} needs {path.name} in {path.parent}: get it from the data folder of {self.source}"
             )
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 arrays = {key: torch.from_numpy(archive[key]) for key in archive.files}
             edge_index = arrays["edges"].t().long().contiguous()
             data = Data(x=arrays["node_features"].float(), y=arrays["node_labels"].long(), edge_index=edge_index)
@@ -147,7 +177,7 @@ class WikipediaFile:
             raise InvalidDataError(f"{path} cannot be read ({type(error).__name__}: {error}): replace it") from error
         if not self.task_name.endswith("directed"):
             data.edge_index = to_undirected(data.edge_index, num_nodes=len(data.x))
-        splits = mask_splits(*masks)
+        splits = mask_splits(masks, len(data.x))
         return _node_task(self.task_name, data, splits, self.source, f"{len(splits)} fixed splits of the source")
 
 

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 import numpy.typing as npt
 from scipy.special import softmax
 from sklearn import metrics as sk
@@ -34,6 +33,7 @@ def _labels(pred: Array) -> Array:
 def accuracy(y: Array, pred: Array) -> float:
     """Share of nodes whose highest score is their class.
 
+    >>> import numpy as np
     >>> accuracy(np.array([0, 1, 1]), np.array([[2.0, 1.0], [0.0, 1.0], [3.0, 1.0]]))  # doctest: +ELLIPSIS
     0.666...
     """
@@ -47,13 +47,17 @@ def macro_f1(y: Array, pred: Array) -> float:
 
 def roc_auc(y: Array, pred: Array) -> float:
     """Area under the ROC curve; with more than two classes, one against the rest, averaged over classes."""
-    if len(np.unique(y)) < 2:
-        raise InvalidDataError("ROC-AUC needs both classes in the part, got only one: use another split or metric")
+    classes = pred.shape[1] if pred.ndim == 2 else 2
+    missing = sorted(set(range(classes)) - set(y.tolist()))
+    if missing:
+        raise InvalidDataError(
+            f"ROC-AUC needs every class in the part, got none of {missing}: use another split or metric"
+        )
     if pred.ndim == 1:
         return float(sk.roc_auc_score(y, pred))
-    if pred.shape[1] == 2:
+    if classes == 2:
         return float(sk.roc_auc_score(y, pred[:, 1] - pred[:, 0]))
-    return float(sk.roc_auc_score(y, softmax(pred, axis=1), multi_class="ovr", labels=np.arange(pred.shape[1])))
+    return float(sk.roc_auc_score(y, softmax(pred, axis=1), multi_class="ovr"))
 
 
 METRICS = {

@@ -19,10 +19,11 @@ class Split:
     """Three disjoint sets of node indices.
 
     Args:
-        train, val, test: Sorted int64 indices, shape (number of nodes in the part,).
+        train, val, test: Node indices (number of nodes in the part,), or boolean masks (N,). They are kept as sorted
+            int64 indices.
 
     Raises:
-        InvalidDataError: A part is empty, or two parts share a node.
+        InvalidDataError: A part is empty or no list of nodes, or two parts share a node.
     """
 
     train: Tensor
@@ -32,11 +33,19 @@ class Split:
     def __post_init__(self) -> None:
         for field in fields(self):
             index = getattr(self, field.name)
+            if index.dim() != 1 or index.is_floating_point() or index.is_complex():
+                raise InvalidDataError(
+                    f"the {field.name} part of the split has shape {tuple(index.shape)} and dtype {index.dtype}, "
+                    "expected node indices or a boolean mask, each of one dimension"
+                )
             if index.dtype == torch.bool:
                 index = index.nonzero().view(-1)
             if index.numel() == 0:
                 raise InvalidDataError(f"the {field.name} part of the split is empty: give it at least one node")
-            object.__setattr__(self, field.name, index.to(torch.int64).cpu().sort().values)
+            index = index.to(torch.int64).cpu().sort().values
+            if int(index[0]) < 0 or len(index.unique()) < len(index):
+                raise InvalidDataError(f"the {field.name} part of the split has negative or repeated node indices")
+            object.__setattr__(self, field.name, index)
         together = torch.cat([self.train, self.val, self.test])
         shared = together.numel() - together.unique().numel()
         if shared:
@@ -88,8 +97,28 @@ def per_class_splits(y: Tensor, per_class: int, *, max_val: int = 500, count: in
     return splits
 
 
-def mask_splits(train: Tensor, val: Tensor, test: Tensor) -> list[Split]:
-    """Splits from PyG's masks, each of shape (N,) or, for several splits, (N, number of splits)."""
-    masks = [mask.bool().view(len(mask), -1) for mask in (train, val, test)]
-    count = max(mask.size(1) for mask in masks)
-    return [Split(*(mask[:, min(i, mask.size(1) - 1)] for mask in masks)) for i in range(count)]
+def mask_splits(masks: Sequence[Tensor], num_nodes: int) -> list[Split]:
+    """Splits from PyG's masks.
+
+    Args:
+        masks: Masks of train, validation and test, each (N,) or, for several splits, (N, number of splits).
+        num_nodes: N.
+
+    Raises:
+        InvalidDataError: A mask is not of 0 and 1 for N nodes, or the masks disagree on the number of splits.
+    """
+    columns: dict[str, Tensor] = {}
+    for part, mask in zip(("train", "val", "test"), masks, strict=True):
+        if mask.dim() not in (1, 2) or len(mask) != num_nodes or not bool(((mask == 0) | (mask == 1)).all()):
+            raise InvalidDataError(
+                f"{part}_mask has shape {tuple(mask.shape)} and dtype {mask.dtype}, "
+                f"expected booleans ({num_nodes},) or ({num_nodes}, splits)"
+            )
+        columns[part] = mask.bool().view(num_nodes, -1)
+    counts = {mask.size(1) for mask in columns.values()} - {1}
+    if len(counts) > 1:
+        raise InvalidDataError(f"the masks hold {sorted(counts)} splits: they must agree")
+    return [
+        Split(**{part: mask[:, min(i, mask.size(1) - 1)] for part, mask in columns.items()})
+        for i in range(max(counts, default=1))
+    ]

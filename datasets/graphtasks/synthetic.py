@@ -36,8 +36,9 @@ def csbm(
         \lambda = \sqrt{1 + \epsilon} \sin\frac{\pi\phi}{2}, \quad
         \mu = \sqrt{\tfrac{n}{f} (1 + \epsilon)} \cos\frac{\pi\phi}{2}
 
-    with :math:`u, z_i` standard normal. At :math:`\phi = 0` only the features tell the classes apart, at
-    :math:`\phi = \pm 1` only the graph does. Source: "Adaptive Universal Generalized PageRank Graph Neural Network"
+    with :math:`z_i` standard normal and :math:`u` normal of variance :math:`1/f`. At :math:`\phi = 0` only the
+    features tell the classes apart, at :math:`\phi = \pm 1` only the graph does.
+    Source: "Adaptive Universal Generalized PageRank Graph Neural Network"
     (https://arxiv.org/abs/2006.07988), appendix A.11.
 
     Args:
@@ -52,22 +53,23 @@ def csbm(
     """
     if not -1 <= homophily <= 1:
         raise InvalidDataError(f"got homophily={homophily}, expected a number from -1 to 1")
-    if num_nodes < 100 or num_features < 1 or degree <= 0 or excess < 0:
+    if num_nodes < 100 or num_features < 1 or not degree > 0 or not excess >= 0:
         raise InvalidDataError(
             f"got num_nodes={num_nodes}, num_features={num_features}, degree={degree}, excess={excess}, "
             "expected num_nodes >= 100, num_features >= 1, degree > 0, excess >= 0"
         )
     lam = math.sqrt(1 + excess) * math.sin(math.pi * homophily / 2)
     mu = math.sqrt(num_nodes / num_features * (1 + excess)) * math.cos(math.pi * homophily / 2)
-    if abs(lam) > math.sqrt(degree):
+    spread = abs(lam) * math.sqrt(degree)
+    if not spread <= degree <= num_nodes - spread:
         raise InvalidDataError(
-            f"degree={degree} is too small for excess={excess} at homophily={homophily}: an edge probability would be "
-            f"negative; use degree >= {lam**2:.3g} or a smaller excess"
+            f"degree={degree} makes edge probabilities leave [0, 1] at homophily={homophily} and excess={excess}: use "
+            f"a degree from {lam**2:.3g} to less than the {num_nodes} nodes, or a smaller excess"
         )
     generator = torch.Generator().manual_seed(seed)
     y = torch.arange(num_nodes) % 2
     v = 2.0 * y - 1
-    u = torch.randn(num_features, generator=generator)
+    u = torch.randn(num_features, generator=generator) / math.sqrt(num_features)
     noise = torch.randn(num_nodes, num_features, generator=generator)
     x = math.sqrt(mu / num_nodes) * v.outer(u) + noise / math.sqrt(num_features)
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import networkx as nx
-import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
@@ -53,6 +52,8 @@ class GraphTask:
 
     def __post_init__(self) -> None:
         _check(self.data, self.name)
+        if not self.splits:
+            raise InvalidDataError(f"{self.name!r} has no splits: give it at least one")
         for i, split in enumerate(self.splits):
             last = max(int(split[part].max()) for part in ("train", "val", "test"))
             if last >= self.num_nodes:
@@ -104,10 +105,18 @@ class GraphTask:
         index = self.split(split)[part]
         y = self.data.y.cpu()[index]
         labelled = y >= 0
-        scores = pred.detach().cpu()[index][labelled].numpy()
-        if np.isnan(scores).any():
+        if not bool(labelled.any()):
+            raise InvalidDataError(f"the {part} part of split {split} of {self.name!r} has no labelled node to score")
+        if pred.dim() == 1 and pred.is_floating_point() and self.metric.name != "roc_auc":
+            raise InvalidDataError(
+                f"got predictions of shape {tuple(pred.shape)} and {pred.dtype}, expected class scores (N, C) or labels"
+            )
+        scores = pred.detach().cpu()[index][labelled]
+        if scores.is_floating_point():
+            scores = scores.double()
+        if bool(scores.isnan().any()):
             raise DivergedError("the predictions hold NaN: the model diverged; lower its learning rate")
-        return self.metric.score(y[labelled].numpy(), scores)
+        return self.metric.score(y[labelled].numpy(), scores.numpy())
 
     def replace(self, **changes: Any) -> GraphTask:
         """A copy with some fields changed; this task stays as it is."""
@@ -150,7 +159,10 @@ class GraphTask:
         if isinstance(data, nx.Graph):
             if data.number_of_nodes() == 0:
                 raise InvalidDataError(f"the graph of {name!r} is empty: give it at least one node")
-            data = from_networkx(data)
+            try:
+                data = from_networkx(data)
+            except ValueError as error:
+                raise InvalidDataError(f"the networkx graph of {name!r} cannot be converted: {error}") from error
         if metric not in METRICS:
             raise UnknownTaskError(f"got metric {metric!r}, expected one of {', '.join(METRICS)}")
         _check(data, name)
@@ -160,7 +172,7 @@ class GraphTask:
                 raise InvalidDataError(
                     f"{name!r} has no splits: pass `splits`, or set train_mask, val_mask and test_mask on the data"
                 )
-            splits = mask_splits(*masks)
+            splits = mask_splits(masks, data.num_nodes)
         return cls(
             name=name,
             kind="node",
@@ -176,26 +188,26 @@ class GraphTask:
 
 def _check(data: Data, name: str) -> None:
     """Raise `InvalidDataError` unless the graph can be learned from."""
-    if not data.num_nodes:
-        raise InvalidDataError(f"the graph of {name!r} is empty: give it at least one node")
     for key, shape in {"x": "(N, F) features", "y": "(N,) labels", "edge_index": "(2, E) edges"}.items():
         if data.get(key) is None:
             raise InvalidDataError(f"the graph of {name!r} has no `{key}`: set data.{key} to {shape}")
+    if not data.num_nodes:
+        raise InvalidDataError(f"the graph of {name!r} is empty: give it at least one node")
     x, y, edge_index = data.x, data.y, data.edge_index
     if x.dim() != 2 or len(x) != data.num_nodes or x.size(1) == 0:
         raise InvalidDataError(f"`x` of {name!r} has shape {tuple(x.shape)}, expected ({data.num_nodes}, F) with F > 0")
-    if not x.is_floating_point():
-        raise InvalidDataError(f"`x` of {name!r} has dtype {x.dtype}, expected floating point: use data.x.float()")
+    if x.dtype != torch.float32:
+        raise InvalidDataError(f"`x` of {name!r} has dtype {x.dtype}, expected torch.float32: use data.x.float()")
     finite = torch.isfinite(x).all(dim=1)
     if not bool(finite.all()):
         raise InvalidDataError(
             f"`x` of {name!r} is NaN or infinite in {int((~finite).sum())} rows, first in row "
             f"{int((~finite).nonzero()[0])}: drop or impute them, as with torch.nan_to_num"
         )
-    if y.dim() != 1 or len(y) != data.num_nodes or y.is_floating_point() or int(y.max()) < 0:
+    if y.dim() != 1 or len(y) != data.num_nodes or y.dtype != torch.int64 or int(y.max()) < 0:
         raise InvalidDataError(
             f"`y` of {name!r} has shape {tuple(y.shape)} and dtype {y.dtype}, "
-            f"expected integer classes of shape ({data.num_nodes},), -1 where unlabelled"
+            f"expected torch.int64 classes of shape ({data.num_nodes},), -1 where unlabelled"
         )
     if edge_index.dim() != 2 or len(edge_index) != 2 or edge_index.dtype != torch.int64:
         raise InvalidDataError(

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from graphtasks.errors import DivergedError, InvalidDataError
+from graphtasks.randomness import seeded
 from graphtasks.task import GraphTask
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
@@ -47,6 +48,8 @@ class FitConfig:
     def __post_init__(self) -> None:
         if self.epochs < 1:
             raise InvalidDataError(f"got epochs={self.epochs}, expected at least 1")
+        if self.patience is not None and self.patience < 1:
+            raise InvalidDataError(f"got patience={self.patience}, expected at least 1, or None to never stop early")
         if self.optimizer not in OPTIMIZERS:
             raise InvalidDataError(f"got optimizer {self.optimizer!r}, expected one of {', '.join(OPTIMIZERS)}")
 
@@ -125,7 +128,9 @@ def fit(
         raise InvalidDataError(f"fit trains tasks of kind 'node', got {task.name!r} of kind {task.kind!r}")
     config = config or FitConfig()
     start = time.perf_counter()
-    device = next(model.parameters()).device
+    device = next((parameter.device for parameter in model.parameters()), None)
+    if device is None:
+        raise InvalidDataError(f"{type(model).__name__} has no parameters: there is nothing to train")
     data = copy.copy(task.data).to(device)
     train = task.split(split).train.to(device)
     sign = 1.0 if task.metric.direction == "maximize" else -1.0
@@ -140,8 +145,7 @@ def fit(
     best_val, best_epoch, best_state = -math.inf, 0, copy.deepcopy(model.state_dict())
     losses: list[float] = []
     vals: list[float] = []
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(config.seed)
+    with seeded(config.seed, device):
         for epoch in range(config.epochs):
             model.train()
             optimizer.zero_grad()

@@ -45,22 +45,23 @@ def thin_svd(X: Tensor, *, rank: int | None = None, energy: float | None = None,
     """
     check_matrix("X", X)
     check_truncation(rank, energy)
-    if method not in ("auto", "gram", "full"):
-        raise InputError(f"got svd method {method!r}, expected 'auto', 'gram' or 'full'")
+    check_method(method)
     if method == "auto":
         method = "gram" if X.dtype == torch.float32 else "full"
     tolerance = torch.finfo(X.dtype).eps * max(X.shape)
-    X = X.double()
+    # Scaled to 1, squares neither overflow nor vanish.
+    scale = X.abs().max().double()
+    if scale == 0:
+        raise RankError("X is zero: there is nothing to decompose")
+    X = X.double() / scale
     if method == "gram":
         svd = _gram(X)
         tolerance = max(tolerance, math.sqrt(torch.finfo(torch.float64).eps * min(X.shape)))
     else:
         U, S, Vh = robust(lambda A: torch.linalg.svd(A, full_matrices=False), X)
-        svd = ThinSVD(U, S, Vh.mT)
+        svd = ThinSVD(U.to(X.device), S.to(X.device), Vh.mT.to(X.device))
 
     kept = int((tolerance * svd.S[0] < svd.S).sum())
-    if kept == 0:
-        raise RankError("X is zero: there is nothing to decompose")
     if rank is not None:
         if rank > kept:
             raise RankError(
@@ -71,25 +72,29 @@ def thin_svd(X: Tensor, *, rank: int | None = None, energy: float | None = None,
     elif energy is not None:
         share = svd.S[:kept].square().cumsum(0)
         kept = min(kept, int((share < energy * share[-1]).sum()) + 1)
-    return ThinSVD(svd.U[:, :kept], svd.S[:kept], svd.V[:, :kept])
+    return ThinSVD(svd.U[:, :kept], svd.S[:kept] * scale, svd.V[:, :kept])
 
 
 def _gram(X: Tensor) -> ThinSVD:
     if X.size(0) < X.size(1):
         V, S, U = _gram(X.mT)
         return ThinSVD(U, S, V)
-    squares, V = robust(torch.linalg.eigh, X.mT @ X)
-    S, V = squares.flip(0).clamp(min=0).sqrt().to(X.device), V.flip(1).to(X.device)
-    # Columns of values that are rounding are cut by the caller.
-    return ThinSVD(X @ (V / S.clamp(min=torch.finfo(S.dtype).tiny)), S, V)
+    _, V = robust(torch.linalg.eigh, X.mT @ X)
+    # The norms of X v resolve small singular values better than roots of eigenvalues do.
+    image = X @ V.to(X.device)
+    S, order = image.norm(dim=0).sort(descending=True)
+    return ThinSVD(image[:, order] / S.clamp(min=torch.finfo(S.dtype).tiny), S, V.to(X.device)[:, order])
 
 
 def check_matrix(name: str, matrix: Tensor) -> None:
     """Raise `InputError` unless `matrix` is a finite, non-empty float32 or float64 matrix."""
     if not isinstance(matrix, Tensor):
         raise InputError(f"got {name} of type {type(matrix).__name__}, expected a torch.Tensor of shape (N, F)")
-    if matrix.dim() != 2 or matrix.numel() == 0:
-        raise InputError(f"got {name} of shape {tuple(matrix.shape)}, expected a non-empty matrix (N, F)")
+    if matrix.dim() != 2 or matrix.numel() == 0 or matrix.layout != torch.strided:
+        raise InputError(
+            f"got {name} of shape {tuple(matrix.shape)} and layout {matrix.layout}, "
+            "expected a non-empty dense matrix (N, F)"
+        )
     if matrix.dtype not in (torch.float32, torch.float64):
         raise InputError(f"got {name} of {matrix.dtype}, expected torch.float32 or torch.float64: convert it")
     check_finite(name, matrix)
@@ -101,5 +106,11 @@ def check_truncation(rank: int | None, energy: float | None) -> None:
         raise InputError(f"got both rank={rank} and energy={energy}: give one of them")
     if rank is not None and (isinstance(rank, bool) or not isinstance(rank, int) or rank < 1):
         raise InputError(f"got rank={rank!r}, expected a positive integer or None for all")
-    if energy is not None and not 0 < energy <= 1:
+    if energy is not None and not (isinstance(energy, int | float) and 0 < energy <= 1):
         raise InputError(f"got energy={energy!r}, expected a share in (0, 1]")
+
+
+def check_method(method: str) -> None:
+    """Raise `InputError` unless the kernel exists."""
+    if method not in ("auto", "gram", "full"):
+        raise InputError(f"got svd={method!r}, expected 'auto', 'gram' or 'full'")

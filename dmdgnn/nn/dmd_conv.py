@@ -10,6 +10,7 @@ from torch_geometric.nn.dense.linear import Linear
 from torch_geometric.nn.inits import zeros
 
 from dmdgnn.errors import InputError
+from dmdgnn.kernels.thin_svd import check_truncation
 
 
 class DMDConv(torch.nn.Module):
@@ -29,8 +30,8 @@ class DMDConv(torch.nn.Module):
         \mathbf{x}^{\prime}_i = \sum_{k} \phi_{ik} (\lambda_k + \theta_k) \mathbf{W}^{\top}
         \sum_j \phi_{jk} \mathbf{x}_j + \dots
 
-    For complex eigenvalues, :math:`\mathbf{\Lambda}` has a real 2 x 2 block for each conjugate pair, see
-    :attr:`dmdgnn.DMD.real_modes`.
+    For complex eigenvalues, :math:`\mathbf{\Lambda}` has a real 2 x 2 block for each conjugate pair. The two stand side
+    by side, the positive imaginary part first, as :attr:`dmdgnn.DMD.eigs` and :attr:`dmdgnn.DMD.real_modes` have them.
 
     Args:
         in_channels (int): Size of each input sample.
@@ -63,8 +64,7 @@ class DMDConv(torch.nn.Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
-        if rank < 1:
-            raise InputError(f"got rank={rank}, expected a positive integer")
+        check_truncation(rank, None)
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.rank = rank
@@ -101,6 +101,11 @@ class DMDConv(torch.nn.Module):
             raise InputError(
                 f"got modes {tuple(modes.shape)} and eigenvalues {tuple(eigs.shape)} for x {tuple(x.shape)}, expected "
                 f"({x.size(-2)}, {self.rank}) and ({self.rank},): compute the modes of this graph with this rank"
+            )
+        if modes.dtype != x.dtype:
+            raise InputError(
+                f"got modes of {modes.dtype} for x of {x.dtype}, expected the same real type: convert them; of complex "
+                "modes pass DMD.real_modes"
             )
         # Phi^T (X W) = (Phi^T X) W: take the cheaper side first.
         num_nodes = x.size(-2)

@@ -275,8 +275,13 @@ def test_bad_settings_fail_in_the_constructor(options, message):
 
 
 def test_unknown_svd_method():
-    with pytest.raises(InputError, match="svd method 'lanczos'"):
-        DMD(svd="lanczos").fit(torch.eye(3))
+    with pytest.raises(InputError, match="svd='lanczos'"):
+        DMD(svd="lanczos")
+
+
+def test_predict_before_fit():
+    with pytest.raises(InputError, match="call fit"):
+        DMD().predict(torch.eye(3))
 
 
 def test_repr_tells_the_settings():

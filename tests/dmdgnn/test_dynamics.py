@@ -123,7 +123,7 @@ def test_dtype_is_that_of_the_features(dtype):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"burn_in": -1}, "burn_in=-1, stride=1, steps=1, expected burn_in >= 0"),
+        ({"burn_in": -1}, "burn_in=-1, stride=1, steps=1, expected integers burn_in >= 0"),
         ({"stride": 0}, "stride=0.*expected.*stride >= 1"),
         ({"steps": 0}, "steps=0.*expected.*steps >= 1"),
         ({"normalization": "row"}, "normalization='row', expected 'sym' or 'rw'"),
@@ -141,12 +141,14 @@ EDGES = torch.tensor([[0, 1], [1, 2]])
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (Data(edge_index=EDGES, num_nodes=3), r"no x on 3 nodes, expected float features x \(N, F\)"),
-        (Data(x=torch.ones(3), edge_index=EDGES), r"x of shape \(3,\)"),
+        (Data(edge_index=EDGES, num_nodes=3), "lacks x or edge_index"),
+        (Data(x=torch.ones(3), edge_index=EDGES), r"features of shape \(3,\)"),
         (Data(x=torch.ones(3, 2, dtype=torch.int64), edge_index=EDGES), r"torch\.int64"),
         (Data(x=torch.ones(3, 2, dtype=torch.complex64), edge_index=EDGES), r"torch\.complex64"),
-        (Data(x=torch.ones(0, 2), edge_index=EDGES[:, :0]), "on 0 nodes"),
-        (Data(x=torch.ones(3, 2)), "expected .* edge_index"),
+        (Data(x=torch.ones(3, 2, dtype=torch.float16), edge_index=EDGES), r"torch\.float16"),
+        (Data(x=torch.ones(2, 2), edge_index=torch.tensor([[0], [2]])), "names nodes 0 to 2, but .* nodes 0 to 1"),
+        (Data(x=torch.ones(0, 2), edge_index=EDGES[:, :0]), "has no nodes"),
+        (Data(x=torch.ones(3, 2)), "lacks x or edge_index"),
     ],
 )
 def test_bad_graphs(data, message):

@@ -127,3 +127,14 @@ def test_factors_of_several_dtypes():
 def test_power_needs_a_positive_exponent(exponent):
     with pytest.raises(InputError, match=f"exponent {exponent}, expected at least 1"):
         make().power(exponent)
+
+
+@pytest.mark.parametrize("x", [torch.ones(4), torch.ones(3, dtype=torch.float64), torch.ones(1, 3, 2)])
+def test_product_with_a_wrong_operand(x):
+    with pytest.raises(InputError, match="expected"):
+        LowRankOperator(torch.ones(3, 1), torch.ones(1)) @ x
+
+
+def test_factors_must_be_real():
+    with pytest.raises(InputError, match="real floating point"):
+        LowRankOperator(torch.ones(3, 1, dtype=torch.int64), torch.ones(1, dtype=torch.int64))

@@ -117,8 +117,8 @@ def test_zero_matrix_has_no_rank(method):
         (np.ones((3, 2)), r"X of type ndarray, expected a torch\.Tensor"),
         (torch.ones(3), r"X of shape \(3,\)"),
         (torch.ones(2, 3, 2), r"X of shape \(2, 3, 2\)"),
-        (torch.ones(0, 2), r"X of shape \(0, 2\), expected a non-empty"),
-        (torch.ones(2, 0), r"X of shape \(2, 0\), expected a non-empty"),
+        (torch.ones(0, 2), r"X of shape \(0, 2\)"),
+        (torch.ones(2, 0), r"X of shape \(2, 0\)"),
         (torch.ones(3, 2, dtype=torch.int64), r"X of torch\.int64, expected torch\.float32 or torch\.float64"),
         (torch.ones(3, 2, dtype=torch.float16), r"X of torch\.float16"),
         (torch.ones(3, 2, dtype=torch.bfloat16), r"X of torch\.bfloat16"),
@@ -143,9 +143,29 @@ def test_bad_matrix(X, message):
         ({"energy": 1.01}, r"energy=1\.01"),
         ({"energy": float("nan")}, "energy=nan"),
         ({"rank": 1, "energy": 0.5}, r"both rank=1 and energy=0\.5: give one"),
-        ({"method": "randomised"}, "svd method 'randomised', expected 'auto', 'gram' or 'full'"),
+        ({"method": "randomised"}, "svd='randomised', expected 'auto', 'gram' or 'full'"),
     ],
 )
 def test_bad_options(options, message):
     with pytest.raises(InputError, match=message):
         thin_svd(torch.eye(3), **options)
+
+
+@pytest.mark.parametrize("method", ["gram", "full"])
+@pytest.mark.parametrize("scale", [1e-170, 1e170])
+def test_scale_of_the_entries_does_not_matter(method, scale):
+    X = torch.randn(6, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    torch.testing.assert_close(thin_svd(X * scale, method=method).S / scale, thin_svd(X, method=method).S)
+
+
+def test_gram_is_orthonormal_down_to_its_floor():
+    generator = torch.Generator().manual_seed(0)
+    Q = torch.linalg.qr(torch.randn(10, 3, generator=generator, dtype=torch.float64)).Q
+    P = torch.linalg.qr(torch.randn(3, 3, generator=generator, dtype=torch.float64)).Q
+    U = thin_svd(Q * torch.tensor([1, 0.5, 6e-8], dtype=torch.float64) @ P.mT, method="gram").U
+    torch.testing.assert_close(U.mT @ U, torch.eye(3, dtype=torch.float64), atol=1e-7, rtol=0)
+
+
+def test_sparse_matrices_are_refused():
+    with pytest.raises(InputError, match="dense"):
+        thin_svd(torch.eye(3).to_sparse())

@@ -12,15 +12,6 @@ def index_mask(size: int, index: list[int]) -> Tensor:
     return mask
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Several threads gain nothing on small graphs, and lose much where other processes hold the cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture
 def path_data() -> Data:
     """A directed path of six nodes and three classes, with one-hot features and one split."""

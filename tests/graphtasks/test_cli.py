@@ -64,3 +64,10 @@ def test_missing_files_fail(capsys, tmp_path):
     error = failure(capsys, "show", "chameleon-filtered", "--root", str(tmp_path))
     assert "chameleon_filtered.npz" in error
     assert str(tmp_path) in error
+
+
+def test_list_shows_whole_names_when_piped(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    main(["list"])
+    shown = capsys.readouterr().out
+    assert [name for name in available() if name not in shown] == []

@@ -74,3 +74,9 @@ def test_loading_twice_gives_the_same_task():
     first, second = load("wine"), load("wine")
     assert torch.equal(first.data.edge_index, second.data.edge_index)
     assert [split.hash for split in first.splits] == [split.hash for split in second.splits]
+
+
+def test_karate_edges_are_those_of_networkx():
+    graph = nx.karate_club_graph()
+    expected = {pair for edge in graph.edges for pair in (edge, edge[::-1])}
+    assert {tuple(edge) for edge in load("karate").data.edge_index.t().tolist()} == expected

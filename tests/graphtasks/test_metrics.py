@@ -73,5 +73,10 @@ def test_perfect_predictions_score_one_and_more_is_better(name):
 
 
 def test_roc_auc_of_one_class_is_an_error():
-    with pytest.raises(InvalidDataError, match="needs both classes"):
+    with pytest.raises(InvalidDataError, match=r"needs every class in the part, got none of \[0\]"):
         roc_auc(np.array([1, 1]), np.array([0.1, 0.2]))
+
+
+def test_roc_auc_without_one_of_three_classes_is_an_error():
+    with pytest.raises(InvalidDataError, match=r"none of \[2\]"):
+        roc_auc(np.array([0, 1, 1]), np.eye(3))

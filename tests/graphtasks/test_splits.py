@@ -121,6 +121,24 @@ def test_mask_columns_become_splits():
     train = torch.tensor([[1, 0], [0, 1], [0, 0], [0, 0]], dtype=torch.uint8)
     val = torch.tensor([[False, True], [True, False], [False, False], [False, False]])
     test = torch.tensor([False, False, True, True])
-    first, second = mask_splits(train, val, test)
+    first, second = mask_splits((train, val, test), 4)
     assert (first.train.tolist(), first.val.tolist(), first.test.tolist()) == ([0], [1], [2, 3])
     assert (second.train.tolist(), second.val.tolist(), second.test.tolist()) == ([1], [0], [2, 3])
+
+
+def test_mask_columns_must_agree():
+    columns = torch.eye(9, dtype=torch.bool)
+    with pytest.raises(InvalidDataError, match=r"hold \[2, 3\] splits"):
+        mask_splits((columns[:, :3], columns[:, 3:5], columns[:, 5:6]), 9)
+
+
+@pytest.mark.parametrize("mask", [torch.ones(3, dtype=torch.bool), torch.tensor([0, 1, 2, 3]), torch.tensor(True)])
+def test_masks_must_be_of_the_graph(mask):
+    with pytest.raises(InvalidDataError, match="train_mask"):
+        mask_splits((mask, mask, mask), 4)
+
+
+@pytest.mark.parametrize("train", [[-1], [1, 1], [0.5], [[True]]])
+def test_parts_must_be_lists_of_nodes(train):
+    with pytest.raises(InvalidDataError, match="the train part"):
+        Split(torch.tensor(train), torch.tensor([2]), torch.tensor([3]))

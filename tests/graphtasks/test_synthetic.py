@@ -82,7 +82,9 @@ def test_global_generator_is_left_alone():
         ({"num_features": 0}, "num_features=0"),
         ({"degree": 0.0}, "degree=0.0"),
         ({"excess": -0.1}, "excess=-0.1"),
-        ({"degree": 4.0, "homophily": 1.0}, "use degree >= 4.25"),
+        ({"degree": 4.0, "homophily": 1.0}, "use a degree from 4.25"),
+        ({"degree": 2000.0}, "less than the 1000 nodes"),
+        ({"degree": float("nan")}, "degree=nan"),
     ],
 )
 def test_bad_options_are_rejected(options, message):
@@ -92,3 +94,12 @@ def test_bad_options_are_rejected(options, message):
 
 def test_the_degree_that_the_error_proposes_works():
     assert load("csbm", degree=4.26, homophily=1.0).data.num_edges > 0
+
+
+@pytest.mark.parametrize("features", [200, 2000])
+def test_features_are_as_strong_as_in_the_source(features):
+    """With u of variance 1 / f the squared gap of the class means is 4 mu / n on average, and 4 / n from noise."""
+    task = load("csbm", homophily=0.0, num_features=features)
+    x, y = task.data.x, task.data.y
+    gap = float((x[y == 1].mean(dim=0) - x[y == 0].mean(dim=0)).square().sum())
+    assert gap == pytest.approx(4 * (math.sqrt(1000 / features * 4.25) + 1) / 1000, rel=0.3)

@@ -196,3 +196,9 @@ def test_cuda_agrees_with_cpu(constraint, svd):
 
     for on_cpu, on_cuda in zip(run("cpu"), run("cuda"), strict=True):
         torch.testing.assert_close(on_cuda, on_cpu)
+
+
+@pytest.mark.parametrize("modes", [torch.ones(3, 2, dtype=torch.float64), torch.ones(3, 2, dtype=torch.complex64)])
+def test_modes_of_another_type(modes):
+    with pytest.raises(InputError, match=r"real_modes"):
+        DMDConv(4, 5, rank=2)(torch.ones(3, 4), modes, torch.ones(2))

@@ -1,0 +1,18 @@
+import os
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread():
+    """The tests' graphs are small: more threads only wait for each other."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def real_data():
+    """Folder of the raw files of public datasets."""
+    if not os.environ.get("GRAPHTASKS_ROOT"):
+        pytest.skip("GRAPHTASKS_ROOT is not set")
+    return os.environ["GRAPHTASKS_ROOT"]

@@ -1,0 +1,33 @@
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def run(name, monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", [name, *arguments])
+    runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+
+
+def test_layer_in_a_plain_script(monkeypatch, capsys):
+    run("dmd_layer_in_pyg.py", monkeypatch)
+    assert float(capsys.readouterr().out.split()[-1]) > 0.7
+    assert len((EXAMPLES / "dmd_layer_in_pyg.py").read_text().splitlines()) <= 40
+
+
+def test_graph_dmd_ends_in_one_json_line(monkeypatch, capsys):
+    run("graph_dmd.py", monkeypatch, "--task", "wine", "--initialisations", "2")
+    report = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert list(report) == ["task", "test_mean", "test_std", "n", "seconds"]
+    assert report["n"] == 2
+    assert report["test_mean"] > 0.7
+
+
+@pytest.mark.real_data
+def test_the_paper_s_model_on_cora(monkeypatch, capsys, real_data):
+    run("graph_dmd.py", monkeypatch, "--task", "cora", "--initialisations", "3")
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["test_mean"] > 0.82

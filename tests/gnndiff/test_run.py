@@ -1,0 +1,150 @@
+"""Whole runs with a tiny budget."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from gnndiff import Run, RunConfig, candidates, compare, diffusion, generator, search, zoo
+from gnndiff.space import TRAINING
+from gnndiff.stages import STAGES, run_all
+from gnndiff.zoo import load_zoo, read_index
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "results.schema.json").read_text())
+ROWS = ["coarse_winner", "best_checkpoint", "checkpoint_soup", "checkpoint_ensemble", "noise_best_of_n"]
+ROWS += ["generated_best", "generated_soup", "generated_ensemble"]
+
+
+def config(out, **settings):
+    return RunConfig(**{"task": "wine", "budget": "tiny", "out": out, "quiet": True, **settings})
+
+
+def scores(results):
+    return [{**row, "seconds": None} for row in results["rows"]]
+
+
+def read_results(run):
+    return json.loads((run.folder / "results.json").read_text())
+
+
+def test_results_follow_the_schema(finished):
+    results = read_results(finished)
+    jsonschema.validate(results, SCHEMA)
+    assert [row["name"] for row in results["rows"]] == ROWS
+    assert [stage["name"] for stage in results["stages"]] == list(STAGES)
+
+
+@pytest.mark.parametrize("model", ["mlp", "sage", "gat", "dmdgnn"])
+def test_every_model_goes_through(model, tmp_path):
+    results = run_all(Run(config(tmp_path / "run", model=model)))
+    jsonschema.validate(results, SCHEMA)
+    assert [row["name"] for row in results["rows"]] == ROWS
+
+
+def test_full_budget_adds_equal_time_and_full_grid(tmp_path, monkeypatch):
+    monkeypatch.setattr("gnndiff.space.TRAINING", {name: choices[:2] for name, choices in TRAINING.items()})
+    results = run_all(Run(config(tmp_path / "run", budget="tiny-full", model="mlp")))
+    jsonschema.validate(results, SCHEMA)
+    rows = {row["name"]: row for row in results["rows"]}
+    assert list(rows) == [*ROWS, "random_search_equal_time", "full_grid"]
+    assert "best of 32 configurations" in rows["full_grid"]["note"]
+
+
+def test_same_seed_same_table_and_another_seed_another(finished, tmp_path):
+    again = run_all(Run(config(tmp_path / "again")))
+    assert scores(again) == scores(read_results(finished))
+    other = run_all(Run(config(tmp_path / "other", seed=1)))
+    assert scores(other) != scores(again)
+
+
+INTERRUPTIONS = {
+    "search": (search, "fit", 2),
+    "collect": (zoo, "fit", 2),
+    "collect while writing": (zoo, "save_file", 3),
+    "train": (diffusion, "scheduler", 1),
+    "generate": (generator, "evaluate_states", 1),
+    "compare": (search, "fit", 5),
+    "compare late": (compare, "evaluate_ensemble", 1),
+}
+
+
+@pytest.mark.parametrize("name", INTERRUPTIONS)
+def test_an_interrupted_run_ends_in_the_same_table(name, finished, tmp_path, monkeypatch):
+    module, function, calls = INTERRUPTIONS[name]
+    original, counter = getattr(module, function), iter(range(calls))
+
+    def interrupted(*args, **kwargs):
+        if next(counter, None) is None:
+            raise KeyboardInterrupt
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(module, function, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_all(Run(config(tmp_path / "run")))
+    monkeypatch.undo()
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "zoo").glob("*.safetensors")}
+    indexed = {tmp_path / "run" / "zoo" / checkpoint.file for checkpoint in read_index(Run(config(tmp_path / "run")))}
+
+    assert scores(run_all(Run(config(tmp_path / "run")))) == scores(read_results(finished))
+    assert all(path.stat().st_mtime_ns == kept[path] for path in indexed)
+
+
+def test_finished_trials_are_not_repeated(tmp_path, monkeypatch):
+    run = Run(config(tmp_path / "run"))
+    search.search(run)
+    before = [trial.number for trial in search.finished_trials(run, "search")]
+    monkeypatch.setattr(search, "fit", None)
+    search.search(Run(config(tmp_path / "run")))
+    assert [trial.number for trial in search.finished_trials(run, "search")] == before == [0, 1, 2, 3]
+
+
+def test_a_finished_run_is_only_read(finished, monkeypatch):
+    for stage in STAGES:
+        monkeypatch.setitem(STAGES, stage, None)
+    assert run_all(finished) == read_results(finished)
+
+
+def test_zoo_index_tells_all_of_each_checkpoint(finished):
+    index = read_index(finished)
+    assert len(index) == 2 * 2 * 2
+    for checkpoint in index:
+        assert checkpoint.split_hash == finished.split_hash
+        assert set(checkpoint.params) == set(finished.model.space(finished.task))
+        assert 10 <= checkpoint.epoch < 20
+        state = load_file(finished.folder / "zoo" / checkpoint.file)
+        scored = candidates.evaluate_states(finished, checkpoint.params, candidates.stack([state]), "val")
+        assert scored == [checkpoint.val]
+
+
+def test_views_of_the_graph_differ_between_members(finished):
+    edges = [zoo.graph_view(finished, member).edge_index for member in range(4)]
+    whole = finished.task.data.edge_index
+    assert torch.equal(edges[0], whole)
+    assert torch.equal(edges[2], whole)
+    for view in (edges[1], edges[3]):
+        assert 0.8 * whole.size(1) < view.size(1) < whole.size(1)
+        assert set(map(tuple, view.t().tolist())) == set(map(tuple, view.flip(0).t().tolist()))
+    assert not torch.equal(edges[1], edges[3])
+
+
+def test_zoo_has_as_many_directions_as_its_rank_says(finished):
+    loaded = load_zoo(finished)
+    assert 1 < loaded.effective_rank < len(loaded.checkpoints)
+
+
+def test_best_generated_network_is_the_one_that_validates_best(finished):
+    state = load_file(finished.folder / "generated" / "best.safetensors")
+    facts = json.loads((finished.folder / "generated" / "best.json").read_text())
+    drawn = generator.load_candidates(finished)
+    assert facts["val"] == float(drawn.vals[0].max())
+    assert candidates.evaluate_states(finished, facts["params"], candidates.stack([state]), "val") == [facts["val"]]
+
+
+def test_another_optuna_storage(tmp_path):
+    url = f"sqlite:///{tmp_path / 'shared.db'}"
+    search.search(Run(config(tmp_path / "run", storage=url)))
+    assert (tmp_path / "shared.db").exists()
+    assert not (tmp_path / "run" / "search.db").exists()
