@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
@@ -44,8 +45,9 @@ def iterate_outputs(run: Run, params: Params, states: Mapping[str, Tensor]) -> I
         params: The configuration of the networks' architecture.
         states: Stacked state dicts, each tensor (n, *shape).
     """
-    task = run.prepared_task(params)
-    network = _OnGraph(run.build(params, 0).eval(), task.data.to(str(run.device)))
+    data = copy.copy(run.prepared_task(params).data)
+    data.adj_t = None  # vmap knows no sparse products
+    network = _OnGraph(run.build(params, 0).eval(), data.to(str(run.device)))
     batched = vmap(partial(functional_call, network), in_dims=(0, None))
     states = {f"model.{name}": tensor.to(run.device) for name, tensor in states.items()}
     for chunk in zip(*(tensor.split(CHUNK) for tensor in states.values()), strict=True):

@@ -14,10 +14,11 @@ class Budget:
 
     Args:
         trials: Configurations of the coarse search, drawn from the grid without repetition.
-        epochs: Epochs of each training.
+        epochs: Epochs of each training at most.
+        patience: Epochs without a better validation score that end a training.
         configurations: Best configurations of the winner's architecture that fill the zoo.
         initialisations: Trainings of each of them.
-        snapshots: Checkpoints kept of each training, one from each equal share of its second half.
+        snapshots: Checkpoints kept of each training: the best of those ten-epoch blocks that validate best.
         retrainings: Trainings of a winning configuration behind its mean score.
         generator_steps: Optimisation steps of the denoiser.
         candidates: Parameter vectors drawn at a time, of which validation picks.
@@ -29,6 +30,7 @@ class Budget:
 
     trials: int
     epochs: int
+    patience: int
     configurations: int
     initialisations: int
     snapshots: int
@@ -45,6 +47,7 @@ BUDGETS = {
     "smoke": Budget(
         trials=6,
         epochs=60,
+        patience=60,
         configurations=2,
         initialisations=4,
         snapshots=2,
@@ -57,11 +60,12 @@ BUDGETS = {
     "coarse": Budget(
         trials=54,
         epochs=200,
+        patience=50,
         configurations=3,
-        initialisations=8,
+        initialisations=6,
         snapshots=4,
         retrainings=10,
-        generator_steps=2000,
+        generator_steps=1500,
         candidates=100,
         resamplings=5,
         members=10,
@@ -69,6 +73,7 @@ BUDGETS = {
     "full": Budget(
         trials=54,
         epochs=200,
+        patience=50,
         configurations=4,
         initialisations=16,
         snapshots=4,

@@ -69,7 +69,7 @@ def evaluate(run: Run, name: str, configurations: list[Params]) -> None:
                     run.build(trial.params, seed),
                     run.prepared_task(trial.params),
                     run.config.split,
-                    fit_config(trial.params, run.limits.epochs, seed),
+                    fit_config(trial.params, run.limits, seed),
                 )
             except DivergedError:
                 study.tell(trial, state=TrialState.PRUNED)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import itertools
 import random
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,11 +14,14 @@ import torch
 from torch import nn
 from torch_geometric.data import Data
 from torch_geometric.nn.models import GAT, GCN, MLP, GraphSAGE
+from torch_geometric.transforms import BaseTransform, Compose, GCNNorm, ToSparseTensor
 
 from dmdgnn.dynamics import FeaturePropagation
 from dmdgnn.nn import DMDGNN
 from dmdgnn.transforms import AddDMDModes
+from gnndiff.config import Budget
 from gnndiff.errors import ConfigError
+from gnndiff.nets.symmetric_gcn import SymmetricGCN
 from graphtasks import FitConfig, GraphTask
 
 Choice = str | int | float
@@ -78,10 +82,29 @@ def _dmd_transform(params: Params) -> AddDMDModes:
     return AddDMDModes(rank=int(params["rank"]), dynamics=FeaturePropagation(burn_in=int(params["burn_in"])))
 
 
+def _sparse(*transforms: BaseTransform) -> Callable[[Params], Callable[[Data], Data]]:
+    """One sparse product for each propagation instead of a gather and a scatter: the same numbers in half the time."""
+    transform = Compose([*transforms, ToSparseTensor("edge_weight", remove_edge_index=False, layout=torch.sparse_csr)])
+
+    def prepare(data: Data) -> Data:
+        with warnings.catch_warnings():
+            # torch warns once a process that CSR is in beta and that its invariants are not checked.
+            warnings.filterwarnings("ignore", message="Sparse", category=UserWarning)
+            prepared: Data = transform(data)
+        return prepared
+
+    return lambda params: prepare
+
+
+def _gcn(task: GraphTask, params: Params) -> nn.Module:
+    # The adjacency is normalised once, by the transform; the parameters are those of a GCN that does it itself.
+    return _pyg(GCN if task.directed else SymmetricGCN, normalize=False)(task, params)
+
+
 MODELS = {
     "mlp": TargetModel(_pyg(MLP, norm=None)),
-    "gcn": TargetModel(_pyg(GCN)),
-    "sage": TargetModel(_pyg(GraphSAGE)),
+    "gcn": TargetModel(_gcn, prepare=_sparse(GCNNorm())),
+    "sage": TargetModel(_pyg(GraphSAGE), prepare=_sparse()),
     "gat": TargetModel(_pyg(GAT, "heads"), own=lambda task: {"heads": (2, 4, 8)}),
     "dmdgnn": TargetModel(_pyg(DMDGNN, "rank", "local", skip=True), own=_dmd_space, prepare=_dmd_transform),
 }
@@ -108,10 +131,11 @@ def sample_grid(space: Space, count: int | None, seed: int) -> list[Params]:
     return grid[:count]
 
 
-def fit_config(params: Params, epochs: int, seed: int) -> FitConfig:
+def fit_config(params: Params, limits: Budget, seed: int) -> FitConfig:
     """Training settings of a configuration."""
     return FitConfig(
-        epochs=epochs,
+        epochs=limits.epochs,
+        patience=limits.patience,
         lr=float(params["lr"]),
         weight_decay=float(params["weight_decay"]),
         optimizer=params["optimizer"],  # type: ignore[arg-type]

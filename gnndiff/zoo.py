@@ -27,6 +27,7 @@ from graphtasks import DivergedError, fit
 from graphtasks.randomness import seeded
 
 EDGE_DROP = 0.1
+BLOCK = 10
 ALIGNMENT_ROUNDS = 3
 
 
@@ -44,6 +45,7 @@ class Checkpoint:
         val: Validation score on the whole graph.
         split_hash: Hash of the split that it was trained on.
         seconds: Its share of the time of its training.
+        siblings: Number of checkpoints of that training.
     """
 
     file: str
@@ -55,6 +57,7 @@ class Checkpoint:
     val: float
     split_hash: str
     seconds: float
+    siblings: int
 
 
 def configurations(run: Run) -> list[Params]:
@@ -81,8 +84,9 @@ def collect(run: Run) -> None:
     chosen = configurations(run)
     total = run.limits.configurations * run.limits.initialisations
     index = [checkpoint for checkpoint in read_index(run) if (folder / checkpoint.file).exists()]
+    # A member is done when all its files are there.
     counts = Counter(checkpoint.member for checkpoint in index)
-    index = [checkpoint for checkpoint in index if counts[checkpoint.member] == run.limits.snapshots]
+    index = [checkpoint for checkpoint in index if counts[checkpoint.member] == checkpoint.siblings]
     done = {checkpoint.member for checkpoint in index}
     best = max((checkpoint.val for checkpoint in index), default=0.0)
     with progress("collect", total, done=len(done), quiet=run.config.quiet) as advance:
@@ -104,23 +108,24 @@ def _train_member(run: Run, member: int, params: Params) -> list[Checkpoint]:
     seed = run.seed("zoo", member)
     view = run.prepared_task(params, run.task.replace(data=graph_view(run, member)))
     model = run.build(params, seed)
-    late: dict[int, tuple[float, int, dict[str, Tensor]]] = {}
-    epochs, snapshots = run.limits.epochs, run.limits.snapshots
+    blocks: dict[int, tuple[float, int, dict[str, Tensor]]] = {}
 
     def keep(epoch: int, val: float, model: nn.Module) -> None:
-        window = (epoch - epochs // 2) * snapshots // (epochs - epochs // 2)
-        if window >= 0 and (window not in late or val > late[window][0]):
-            late[window] = (val, epoch, copy.deepcopy(model.state_dict()))
+        block = epoch // BLOCK
+        if block not in blocks or val >= blocks[block][0]:
+            blocks[block] = (val, epoch, copy.deepcopy(model.state_dict()))
 
     try:
-        result = fit(model, view, run.config.split, fit_config(params, epochs, seed), callback=keep)
+        result = fit(model, view, run.config.split, fit_config(params, run.limits, seed), callback=keep)
     except DivergedError:
         return []
-    states = [late[window][2] for window in sorted(late)]
+    # Of equal scores the later one: it has moved on from the start.
+    chosen = sorted(blocks.values(), key=lambda block: block[:2])[-run.limits.snapshots :]
+    states = [state for _, _, state in chosen]
     vals = evaluate_states(run, params, stack(states), "val")
     checkpoints = []
-    for window, (state, val) in enumerate(zip(states, vals, strict=True)):
-        path = run.folder / "zoo" / f"{member:04d}-{window}.safetensors"
+    for i, ((_, epoch, state), val) in enumerate(zip(chosen, vals, strict=True)):
+        path = run.folder / "zoo" / f"{member:04d}-{i}.safetensors"
         save_file({name: tensor.cpu().contiguous() for name, tensor in state.items()}, path)
         checkpoints.append(
             Checkpoint(
@@ -129,10 +134,11 @@ def _train_member(run: Run, member: int, params: Params) -> list[Checkpoint]:
                 params=dict(params),
                 member=member,
                 seed=seed,
-                epoch=late[window][1],
+                epoch=epoch,
                 val=val,
                 split_hash=result.split_hash,
                 seconds=result.seconds / len(states),
+                siblings=len(states),
             )
         )
     return checkpoints

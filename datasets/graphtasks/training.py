@@ -83,16 +83,22 @@ def forward(model: nn.Module, data: Data) -> Tensor:
     """Call a model with those attributes of a graph that its `forward` names.
 
     A model with `forward(x, edge_index, edge_weight=None)` gets `data.x`, `data.edge_index` and, where the graph has
-    it, `data.edge_weight`; one that asks for `dmd_modes` gets what the transform of that name stored.
+    it, `data.edge_weight`; one that asks for `dmd_modes` gets what the transform of that name stored. Where the graph
+    has a sparse matrix `adj_t`, as :class:`~torch_geometric.transforms.ToSparseTensor` makes it, it takes the place of
+    `edge_index` and `edge_weight`, as in PyG's own examples.
 
     Raises:
         InvalidDataError: The graph lacks an attribute that has no default.
     """
     arguments = {}
+    sparse = data.get("adj_t") is not None
     for parameter in inspect.signature(model.forward).parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
-        if data.get(parameter.name) is not None:
+        if sparse and parameter.name in ("edge_index", "edge_weight"):
+            if parameter.name == "edge_index":
+                arguments["edge_index"] = data.adj_t
+        elif data.get(parameter.name) is not None:
             arguments[parameter.name] = data[parameter.name]
         elif parameter.default is parameter.empty:
             raise InvalidDataError(

@@ -6,6 +6,7 @@ from gnndiff.stages import run_all
 TINY = config.Budget(
     trials=4,
     epochs=20,
+    patience=20,
     configurations=2,
     initialisations=2,
     snapshots=2,
