@@ -15,3 +15,7 @@ class RankError(DMDGNNError, ValueError):
 
 class FactorizationError(DMDGNNError, ArithmeticError):
     """A factorisation did not converge."""
+
+
+class MissingPackageError(DMDGNNError, ImportError):
+    """An optional package is not installed."""

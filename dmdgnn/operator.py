@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from types import ModuleType
 
 import torch
 from torch import Tensor
 
-from dmdgnn.errors import InputError
+from dmdgnn.errors import InputError, MissingPackageError
 
 
 class LowRankOperator:
@@ -119,17 +120,23 @@ class LowRankOperator:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the factors as safetensors."""
-        from safetensors.torch import save_file
-
         factors = {"left": self.left, "core": self.core, "right": self.right}
-        save_file({name: factor.detach().cpu().contiguous().clone() for name, factor in factors.items()}, path)
+        _safetensors().save_file(
+            {name: factor.detach().cpu().contiguous().clone() for name, factor in factors.items()}, path
+        )
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> LowRankOperator:
         """Read what :meth:`save` wrote."""
-        from safetensors.torch import load_file
-
-        return cls(**load_file(path))
+        return cls(**_safetensors().load_file(path))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(nodes={self.shape[0]}, rank={self.rank})"
+
+
+def _safetensors() -> ModuleType:
+    try:
+        import safetensors.torch
+    except ImportError as error:
+        raise MissingPackageError("saving and loading operators needs safetensors: pip install safetensors") from error
+    return safetensors.torch

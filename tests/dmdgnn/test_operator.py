@@ -1,9 +1,12 @@
+import sys
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dmdgnn import InputError, LowRankOperator
+from dmdgnn.errors import MissingPackageError
 
 CORES = ["diagonal", "square"]
 
@@ -138,3 +141,9 @@ def test_product_with_a_wrong_operand(x):
 def test_factors_must_be_real():
     with pytest.raises(InputError, match="real floating point"):
         LowRankOperator(torch.ones(3, 1, dtype=torch.int64), torch.ones(1, dtype=torch.int64))
+
+
+def test_saving_without_safetensors_names_the_remedy(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "safetensors.torch", None)
+    with pytest.raises(MissingPackageError, match="pip install safetensors"):
+        LowRankOperator(torch.ones(3, 1), torch.ones(1)).save(tmp_path / "operator.safetensors")
