@@ -55,18 +55,15 @@ def iterate_outputs(run: Run, params: Params, states: Mapping[str, Tensor]) -> I
 
 
 def evaluate_states(run: Run, params: Params, states: Mapping[str, Tensor], part: Part) -> list[float]:
-    """Scores of stacked networks on one part of the run's split; a network with NaN outputs scores 0."""
+    """Scores of stacked networks on one part of the run's split; a network whose outputs are not finite scores 0."""
     return [
-        run.task.evaluate(output, run.config.split, part)
+        run.task.evaluate(output, run.config.split, part) if bool(output.isfinite().all()) else 0.0
         for outputs in iterate_outputs(run, params, states)
-        for output in outputs.nan_to_num()
+        for output in outputs
     ]
 
 
 def evaluate_ensemble(run: Run, params: Params, states: Mapping[str, Tensor], part: Part) -> float:
     """Score of the mean class probabilities of stacked networks."""
-    total: Tensor | float = 0.0
-    for outputs in iterate_outputs(run, params, states):
-        total = total + outputs.softmax(dim=-1).sum(dim=0)
-    assert isinstance(total, Tensor)
-    return run.task.evaluate(total, run.config.split, part)
+    chunks = [outputs.softmax(dim=-1).sum(dim=0) for outputs in iterate_outputs(run, params, states)]
+    return run.task.evaluate(torch.stack(chunks).sum(dim=0), run.config.split, part)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from gnndiff.config import RunConfig
-from gnndiff.errors import GNNDiffError
+from gnndiff.errors import GNNDiffError, RunFolderError
 
 Stage = Literal["run", "search", "collect", "train", "generate", "compare"]
 
@@ -52,6 +52,8 @@ def main(args: list[str] | None = None) -> None:
     """Entry point: bad input ends in one line on stderr and exit code 2."""
     stage, config = tyro.cli(_command, prog="gnndiff", args=args)
 
+    import torch
+
     from dmdgnn import DMDGNNError
     from gnndiff.runs import Run
     from gnndiff.stages import STAGES, run_all
@@ -59,15 +61,20 @@ def main(args: list[str] | None = None) -> None:
 
     try:
         run = Run(config)
-        if stage == "run":
-            print_table(run_all(run))
-        elif stage == "compare":
-            print_table(STAGES[stage](run))
-        else:
-            STAGES[stage](run)
-            print(f"{stage} finished in {run.seconds()[stage]:.1f} s: {run.folder}")
-    except (GNNDiffError, GraphTasksError, DMDGNNError) as error:
-        print(f"gnndiff: {error}", file=sys.stderr)
+        if stage in ("run", "search"):
+            run.create()
+        elif not run.folder.is_dir():
+            raise RunFolderError(f"{run.folder} holds no run: run `gnndiff search` first")
+        with run.locked():
+            if stage == "run":
+                print_table(run_all(run))
+            elif stage == "compare":
+                print_table(STAGES[stage](run))
+            else:
+                STAGES[stage](run)
+                print(f"{stage} finished in {run.seconds()[stage]:.1f} s: {run.folder}")
+    except (GNNDiffError, GraphTasksError, DMDGNNError, OSError, torch.OutOfMemoryError) as error:
+        print(f"gnndiff: {str(error).splitlines()[0]}", file=sys.stderr)
         raise SystemExit(2) from error
     except KeyboardInterrupt:
         print("gnndiff: stopped; the same command goes on from here", file=sys.stderr)

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from gnndiff.candidates import evaluate_ensemble, evaluate_states, stack
+from gnndiff.errors import RunFolderError
 from gnndiff.generator import Candidates, load_candidates
 from gnndiff.pipeline import GNNDiffPipeline
 from gnndiff.progress import progress
 from gnndiff.runs import Run, read_json, write_json
-from gnndiff.search import evaluate, finished_trials, ranked_trials, search_grid
+from gnndiff.search import STUDY, evaluate, finished_trials, ranked_trials, search_grid, total_seconds
 from gnndiff.space import Params
 from gnndiff.zoo import Zoo, load_zoo
 
@@ -33,10 +34,10 @@ Row = dict[str, Any]
 
 def compare(run: Run) -> dict[str, Any]:
     """Score all rows, and write results.json; see docs/results.md for its fields."""
-    candidates = load_candidates(run)
-    zoo = load_zoo(run)
-    pipeline = GNNDiffPipeline.from_pretrained(run.folder / "generator")
     with run.timed("compare"):
+        candidates = load_candidates(run)
+        zoo = load_zoo(run)
+        pipeline = GNNDiffPipeline.from_pretrained(run.folder / "generator")
         rows = [_retrained(run, "coarse_winner", run.limits.trials)]
         rows += _checkpoint_rows(run, zoo)
         rows += _generated_rows(run, zoo, pipeline, candidates)
@@ -75,18 +76,18 @@ def _row(name: str, vals: Sequence[float], tests: Sequence[float], seconds: floa
 def _retrained(run: Run, name: str, count: int | None) -> Row:
     """The best of the first `count` configurations of the search, trained anew several times."""
     best = ranked_trials(run, count)[0]
-    evaluate(run, f"retrain {best.user_attrs['index']}", [best.params] * run.limits.retrainings)
-    trials = finished_trials(run, f"retrain {best.user_attrs['index']}")
-    scored = [trial for trial in trials if trial.value is not None]
-    searched = finished_trials(run, "search")[:count]
-    seconds = sum(trial.duration.total_seconds() for trial in searched if trial.duration is not None)
-    return _row(
-        name,
-        [trial.value for trial in scored if trial.value is not None],
-        [trial.user_attrs["test"] for trial in scored],
-        seconds,
-        f"best of {len(searched)} configurations, trained {len(scored)} times",
-    )
+    study = f"retrain {best.user_attrs['index']}"
+    evaluate(run, study, [best.params] * run.limits.retrainings)
+    trials = finished_trials(run, study)
+    vals = [trial.value for trial in trials if trial.value is not None]
+    if not vals:
+        raise RunFolderError(f"all trainings of the winning configuration {best.params} diverged: use another seed")
+    searched = finished_trials(run, STUDY)[:count]
+    note = f"best of {len(searched)} configurations, trained {len(trials)} times"
+    if len(vals) < len(trials):
+        note += f", {len(trials) - len(vals)} of which diverged and do not count"
+    tests = [trial.user_attrs["test"] for trial in trials if trial.value is not None]
+    return _row(name, vals, tests, total_seconds(searched), note)
 
 
 def _checkpoint_rows(run: Run, zoo: Zoo) -> list[Row]:
@@ -160,7 +161,9 @@ def _equal_time_row(run: Run) -> Row:
     if not path.exists():  # fixed once: a resumed run must end as an undisturbed one
         seconds = run.seconds()
         extra = seconds["collect"] + seconds["train"] + seconds["generate"]
-        write_json(path, {"trials": run.limits.trials + math.ceil(extra / seconds["search"] * run.limits.trials)})
+        write_json(
+            path, {"trials": run.limits.trials + math.ceil(extra / max(seconds["search"], 1e-3) * run.limits.trials)}
+        )
     count = read_json(path)["trials"]
     search_grid(run, count)
     return _retrained(run, "random_search_equal_time", count)

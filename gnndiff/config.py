@@ -120,7 +120,7 @@ class RunConfig:
     def folder(self) -> Path:
         """The run folder."""
         name = f"{self.task}-{self.model}-{self.budget}-split{self.split}-seed{self.seed}"
-        return self.out if self.out is not None else Path("runs") / name
+        return Path(self.out) if self.out is not None else Path("runs") / name.lower()
 
     @property
     def limits(self) -> Budget:

@@ -33,12 +33,13 @@ def train(run: Run) -> None:
     from gnndiff import diffusion
     from gnndiff.nets.graph_encoder import GraphEncoder
 
-    zoo = load_zoo(run)
+    run.require("collect")
     with (
         run.timed("train"),
         _folder(run.folder / "generator") as folder,
         progress("train", diffusion.REPORTS, quiet=run.config.quiet) as advance,
     ):
+        zoo = load_zoo(run)
         autoencoder = ParameterAutoencoder.fit(zoo.vectors, zoo.layout)
         latents = autoencoder.encode(zoo.vectors)
 

@@ -51,7 +51,7 @@ class ParameterLayout:
         }
 
     def tensor_scales(self, vectors: Tensor) -> Tensor:
-        """For each coordinate (P,) the root mean square of its whole tensor over centred vectors (n, P)."""
+        """For each coordinate (P,) the root mean square of its whole tensor over vectors (n, P)."""
         sizes = [math.prod(shape) for shape in self.shapes.values()]
         scales = [part.square().mean().sqrt() for part in vectors.split(sizes, dim=-1)]
         return torch.cat([scale.expand(size) for scale, size in zip(scales, sizes, strict=True)])

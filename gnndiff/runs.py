@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -14,17 +15,26 @@ from time import perf_counter
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from torch import nn
 
 import graphtasks
 from gnndiff.config import Budget, RunConfig
 from gnndiff.errors import ConfigError, DamagedFileError, RunFolderError
-from gnndiff.space import Params, TargetModel, target_model
+from gnndiff.space import Params, Space, TargetModel, target_model
 from graphtasks import GraphTask
 from graphtasks.randomness import seeded
 
 # What may differ between two calls that go on with the same run.
-_NOT_IDENTITY = ("out", "root", "quiet", "storage")
+_NOT_IDENTITY = ("out", "root", "quiet")
+
+# What a stage leaves; without it the stage has not finished.
+_LEFT_BY = {
+    "collect": "zoo/index.jsonl",
+    "train": "generator",
+    "generate": "generated",
+    "compare": "results.json",
+}
 
 
 class Run:
@@ -42,6 +52,7 @@ class Run:
     """
 
     def __init__(self, config: RunConfig) -> None:
+        config = dataclasses.replace(config, task=config.task.lower(), model=config.model.lower())
         self.config = config
         self.folder: Path = config.folder
         self.limits: Budget = config.limits
@@ -51,6 +62,8 @@ class Run:
             torch.empty(0, device=self.device)
         except (RuntimeError, AssertionError) as error:
             raise ConfigError(f"device {config.device!r} cannot be used: {str(error).splitlines()[0]}") from error
+        if self.device.type not in ("cpu", "cuda"):
+            raise ConfigError(f"device {config.device!r} cannot be used: choose cpu or cuda")
         self._check_folder()
         self.task.split(config.split)
 
@@ -58,6 +71,11 @@ class Run:
     def task(self) -> GraphTask:
         """The task of the run."""
         return graphtasks.load(self.config.task, root=self.config.root)
+
+    @cached_property
+    def space(self) -> Space:
+        """The search space of the model on the task."""
+        return self.model.space(self.task)
 
     @property
     def split_hash(self) -> str:
@@ -67,15 +85,21 @@ class Run:
     def identity(self) -> dict[str, Any]:
         """What makes two runs the same, as stored in config.json."""
         settings = {k: v for k, v in dataclasses.asdict(self.config).items() if k not in _NOT_IDENTITY}
+        if self.config.storage is not None:
+            settings["storage"] = re.sub("//.*@", "//", self.config.storage)  # no password in a file
         return {**settings, "limits": dataclasses.asdict(self.limits), "split_hash": self.split_hash}
 
     def _check_folder(self) -> None:
         path = self.folder / "config.json"
         if not path.exists():
-            if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
+            others = self.folder.is_dir() and any(file.suffix != ".partial" for file in self.folder.iterdir())
+            if others or (self.folder.exists() and not self.folder.is_dir()):
                 raise RunFolderError(f"{self.folder} is not empty and holds no run: choose another folder with --out")
             return
-        stored = read_json(path)
+        try:
+            stored = read_json(path)
+        except DamagedFileError as error:
+            raise DamagedFileError(f"{path} is damaged: choose another folder with --out, or restore it") from error
         wanted = json.loads(json.dumps(self.identity()))
         differing = [key for key in wanted if stored.get(key) != wanted[key]]
         if differing:
@@ -95,6 +119,26 @@ class Run:
     def storage(self) -> str:
         """URL of the Optuna storage."""
         return self.config.storage or f"sqlite:///{self.folder / 'search.db'}"
+
+    def study_name(self, name: str) -> str:
+        """Name of an Optuna study; in a storage that several runs share, each run has its own."""
+        if self.config.storage is None:
+            return name
+        identity = hashlib.sha256(json.dumps(self.identity()).encode()).hexdigest()[:16]
+        return f"{self.folder.name}-{identity}/{name}"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes away from the folder; the lock ends with this process, however that ends."""
+        lock = FileLock(self.folder / ".lock")
+        try:
+            lock.acquire(blocking=False)
+        except Timeout as error:
+            raise RunFolderError(f"another process works in {self.folder}: wait for it, or stop it") from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def seed(self, *names: str | int) -> int:
         """A seed for one purpose, fixed by the run's seed and the purpose's name."""
@@ -132,9 +176,16 @@ class Run:
         path = self.folder / "stages.json"
         return read_json(path) if path.exists() else {}
 
+    def finished(self, stage: str) -> bool:
+        """Whether a stage has finished and what it left is there."""
+        left = self.folder / _LEFT_BY[stage] if stage in _LEFT_BY else None
+        if stage == "search" and self.config.storage is None:
+            left = self.folder / "search.db"
+        return stage in self.seconds() and (left is None or left.exists())
+
     def require(self, stage: str) -> None:
         """Raise `RunFolderError` unless a stage has finished."""
-        if stage not in self.seconds():
+        if not self.finished(stage):
             raise RunFolderError(f"{self.folder} has no finished {stage} stage: run `gnndiff {stage}` first")
 
 

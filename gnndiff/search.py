@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gnndiff.errors import DamagedFileError, RunFolderError
+from gnndiff.errors import ConfigError, DamagedFileError, RunFolderError
 from gnndiff.progress import progress
 from gnndiff.runs import Run
 from gnndiff.space import Params, fit_config, sample_grid
@@ -21,16 +21,13 @@ def search(run: Run) -> None:
     """The coarse search. Finished trials are kept, interrupted ones are trained again."""
     run.create()
     search_grid(run, run.limits.trials)
-    trials = finished_trials(run, STUDY)
-    if not any(trial.value is not None for trial in trials):
-        raise RunFolderError("all trainings of the search diverged: scale the features of the task")
-    run.set_seconds("search", total_seconds(trials))
+    ranked_trials(run, run.limits.trials)
+    run.set_seconds("search", total_seconds(finished_trials(run, STUDY)[: run.limits.trials]))
 
 
 def search_grid(run: Run, count: int | None) -> None:
     """Train the first `count` configurations of the run's random order of the grid, or all of them."""
-    space = run.model.space(run.task)
-    evaluate(run, STUDY, sample_grid(space, count, run.seed("grid")))
+    evaluate(run, STUDY, sample_grid(run.space, count, run.seed("grid")))
 
 
 def evaluate(run: Run, name: str, configurations: list[Params]) -> None:
@@ -44,26 +41,30 @@ def evaluate(run: Run, name: str, configurations: list[Params]) -> None:
 
     study = _study(run, name)
     space: dict[str, optuna.distributions.BaseDistribution] = {
-        key: optuna.distributions.CategoricalDistribution(choices) for key, choices in run.model.space(run.task).items()
+        key: optuna.distributions.CategoricalDistribution(choices) for key, choices in run.space.items()
     }
-    kept = set()
+    done, waiting = set(), set()
     for old in study.get_trials(deepcopy=False):
         if old.state == TrialState.RUNNING:  # left by a process that was killed
             study.tell(old.number, state=TrialState.FAIL)
+        elif old.state == TrialState.WAITING:
+            waiting.add(old.user_attrs["index"])
         elif old.state != TrialState.FAIL:
-            kept.add(old.user_attrs["index"])
-    for index, params in enumerate(configurations):
-        if index not in kept:
-            study.enqueue_trial(dict(params), user_attrs={"index": index})
-
-    waiting = len(study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
-    if not waiting:
+            done.add(old.user_attrs["index"])
+    missing = set(range(len(configurations))) - done
+    if not missing:
         return
     best = max((trial.value for trial in finished_trials(run, name) if trial.value is not None), default=0.0)
-    with progress(name, len(configurations), done=len(configurations) - waiting, quiet=run.config.quiet) as advance:
-        for _ in range(waiting):
+    with progress(
+        name, len(configurations), done=len(configurations) - len(missing), quiet=run.config.quiet
+    ) as advance:
+        while missing:
+            index = min(missing)
+            if index not in waiting:
+                study.enqueue_trial(dict(configurations[index]), user_attrs={"index": index})
             trial = study.ask(space)
-            seed = run.seed(name, trial.user_attrs["index"])
+            index = trial.user_attrs["index"]
+            seed = run.seed(name, index)
             try:
                 result = fit(
                     run.build(trial.params, seed),
@@ -77,6 +78,8 @@ def evaluate(run: Run, name: str, configurations: list[Params]) -> None:
                 trial.set_user_attr("test", result.test)
                 study.tell(trial, result.val)
                 best = max(best, result.val)
+            missing.discard(index)
+            waiting.discard(index)
             advance(f"best validation {best:.4f}")
 
 
@@ -94,12 +97,17 @@ def ranked_trials(run: Run, count: int | None = None) -> list[FrozenTrial]:
     Args:
         run: The run.
         count: Only those of the first `count` configurations.
+
+    Raises:
+        RunFolderError: There is none.
     """
-    return sorted(
-        (trial for trial in finished_trials(run, STUDY)[:count] if trial.value is not None),
-        key=lambda trial: trial.value or 0.0,
-        reverse=True,
-    )
+    trials = [trial for trial in finished_trials(run, STUDY)[:count] if trial.value is not None]
+    if not trials:
+        raise RunFolderError(
+            f"the search of {run.folder} has no training that ended well: run `gnndiff search`, and if all diverge "
+            "scale the features of the task"
+        )
+    return sorted(trials, key=lambda trial: trial.value or 0.0, reverse=True)
 
 
 def total_seconds(trials: list[FrozenTrial]) -> float:
@@ -110,20 +118,22 @@ def total_seconds(trials: list[FrozenTrial]) -> float:
 def _study(run: Run, name: str) -> Study:
     """The study with this name in the run's storage, made where it is not there."""
     import optuna
-    from sqlalchemy.exc import DatabaseError
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    # In a storage that several runs share, each has its own studies.
-    study_name = name if run.config.storage is None else f"{run.folder.name}/{name}"
     try:
         return optuna.create_study(
             storage=run.storage,
-            study_name=study_name,
+            study_name=run.study_name(name),
             load_if_exists=True,
             direction=run.task.metric.direction,
             sampler=optuna.samplers.RandomSampler(seed=run.seed(name)),
         )
-    except (DatabaseError, optuna.exceptions.StorageInternalError) as error:
-        raise DamagedFileError(
-            f"the trials in {run.storage} cannot be read ({type(error).__name__}): delete the file to search again"
+    except Exception as error:  # every database has errors of its own
+        if run.config.storage is None:
+            raise DamagedFileError(
+                f"the trials in {run.folder / 'search.db'} cannot be read ({type(error).__name__}): delete the file to "
+                "search again"
+            ) from error
+        raise ConfigError(
+            f"the Optuna storage cannot be used ({type(error).__name__}): check the URL of --storage and its driver"
         ) from error

@@ -25,7 +25,7 @@ __all__ = ["STAGES", "collect", "compare", "generate", "run_all", "search", "tra
 def run_all(run: Run) -> dict[str, Any]:
     """Go through all stages that have not finished, and return the content of results.json."""
     for name, stage in STAGES.items():
-        if name not in run.seconds():
+        if not run.finished(name):
             stage(run)
     results: dict[str, Any] = read_json(run.folder / "results.json")
     return results

@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import torch
@@ -28,6 +29,7 @@ from graphtasks.randomness import seeded
 
 EDGE_DROP = 0.1
 BLOCK = 10
+QUALITY = 0.95
 ALIGNMENT_ROUNDS = 3
 
 
@@ -61,9 +63,11 @@ class Checkpoint:
 
 
 def configurations(run: Run) -> list[Params]:
-    """The best configurations of the winner's architecture, the winner first."""
-    ranked: list[Params] = [trial.params for trial in ranked_trials(run, run.limits.trials)]
-    return [params for params in ranked if architecture(params) == architecture(ranked[0])][: run.limits.configurations]
+    """The best configurations of the winner's architecture, the winner first; none that is far behind it."""
+    ranked = ranked_trials(run, run.limits.trials)
+    floor = QUALITY * (ranked[0].value or 0.0)
+    good: list[Params] = [trial.params for trial in ranked if (trial.value or 0.0) >= floor]
+    return [params for params in good if architecture(params) == architecture(good[0])][: run.limits.configurations]
 
 
 def graph_view(run: Run, member: int) -> Data:
@@ -105,6 +109,7 @@ def collect(run: Run) -> None:
 
 def _train_member(run: Run, member: int, params: Params) -> list[Checkpoint]:
     """Train one member and write its checkpoints; a training that diverges leaves none."""
+    start = perf_counter()
     seed = run.seed("zoo", member)
     view = run.prepared_task(params, run.task.replace(data=graph_view(run, member)))
     model = run.build(params, seed)
@@ -137,7 +142,7 @@ def _train_member(run: Run, member: int, params: Params) -> list[Checkpoint]:
                 epoch=epoch,
                 val=val,
                 split_hash=result.split_hash,
-                seconds=result.seconds / len(states),
+                seconds=(perf_counter() - start) / len(states),
                 siblings=len(states),
             )
         )

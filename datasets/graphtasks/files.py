@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch_geometric
 from torch_geometric import datasets as pyg
 from torch_geometric.data import Data, InMemoryDataset
 from torch_geometric.transforms import NormalizeFeatures
@@ -98,14 +99,18 @@ class PyGDataset:
         """
         raw = self._raw(protocol, root)
         stats = [(raw / file).stat() for file in self._files(protocol)]
-        fingerprint = repr([(stat.st_size, stat.st_mtime_ns) for stat in stats])
+        fingerprint = repr([torch_geometric.__version__, *((stat.st_size, stat.st_mtime_ns) for stat in stats)])
         staged = cache_folder() / hashlib.sha256(f"{raw}{fingerprint}".encode()).hexdigest()[:16]
         if staged.is_dir():
             return staged
         with _temporary_folder() as folder:
             (folder / self._folder(protocol)).mkdir(parents=True)
             for file in self._files(protocol):
-                (folder / self._folder(protocol) / file).symlink_to(raw / file)
+                link = folder / self._folder(protocol) / file
+                try:
+                    link.symlink_to(raw / file)
+                except OSError:  # a system without links
+                    shutil.copy2(raw / file, link)
             try:
                 self._open(folder, protocol)
             except Exception as error:
@@ -136,7 +141,8 @@ class PyGDataset:
                     f"({type(error).__name__}: {error}): put {', '.join(files)} there"
                 ) from error
             raw.parent.mkdir(parents=True, exist_ok=True)
-            (temporary / folder).rename(raw)
+            with contextlib.suppress(OSError):  # another process was first
+                (temporary / folder).rename(raw)
         return raw
 
 

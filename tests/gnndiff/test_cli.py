@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+from filelock import FileLock
 
 from gnndiff.cli import main
 
@@ -21,7 +22,7 @@ def copy(finished, tmp_path):
 
 
 def tree(folder):
-    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
 
 
 def fails(capsys, call, *arguments):
@@ -43,6 +44,7 @@ def fails(capsys, call, *arguments):
         (["--task", "wine", "--budget", "huge"], "no budget is called 'huge'"),
         (["--task", "wine", "--split", "10"], "'wine' has 10 split(s): use 0 to 9"),
         (["--task", "wine", "--device", "tpu"], "device 'tpu' cannot be used"),
+        (["--task", "wine", "--device", "meta"], "choose cpu or cuda"),
         (["--task", "cora", "--root", "nowhere"], "'cora' is not in"),
     ],
 )
@@ -85,6 +87,28 @@ def test_folder_of_another_configuration(copy, capsys):
     assert tree(folder) == before
 
 
+@pytest.mark.parametrize("storage", ["nonsense", "sqlite:////no/such/folder/x.db", "oracle://me:secret@host/db"])
+def test_storage_that_cannot_be_used(storage, tmp_path, capsys):
+    arguments = ["search", "--task", "wine", "--budget", "tiny", "--out", str(tmp_path / "run"), "--storage", storage]
+    line = fails(capsys, main, arguments)
+    assert "check the URL of --storage" in line
+    assert "secret" not in line
+
+
+def test_folder_below_a_file(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    line = fails(capsys, main, ["run", "--task", "wine", "--out", str(tmp_path / "file" / "run")])
+    assert "Not a directory" in line
+
+
+def test_folder_that_another_process_works_in(copy, finished, capsys):
+    folder, call = copy
+    lock = FileLock(folder / ".lock")
+    with lock:
+        assert "another process works in" in fails(capsys, call, "run")
+    call("run")
+
+
 def test_folder_of_something_else(tmp_path, capsys):
     (tmp_path / "thesis.tex").write_text("precious")
     line = fails(capsys, main, ["run", "--task", "wine", "--out", str(tmp_path)])
@@ -104,7 +128,7 @@ def damage(path):
         ("generator/parameters/config.json", "generate", "delete the folder and run `gnndiff train`"),
         ("generator/model_index.json", "generate", "delete the folder and run `gnndiff train`"),
         ("generated/candidates.safetensors", "compare", "delete it and run `gnndiff generate`"),
-        ("config.json", "run", "delete it and run its stage again"),
+        ("config.json", "run", "choose another folder with --out"),
         ("search.db", "collect", "delete the file to search again"),
     ],
 )

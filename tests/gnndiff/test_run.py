@@ -1,6 +1,7 @@
 """Whole runs with a tiny budget."""
 
 import json
+import shutil
 from pathlib import Path
 
 import jsonschema
@@ -59,6 +60,8 @@ def test_same_seed_same_table_and_another_seed_another(finished, tmp_path):
     other = run_all(Run(config(tmp_path / "other", seed=1)))
     assert scores(other) != scores(again)
 
+
+CASES = [("wine", "gcn"), ("Wine", "GCN")]
 
 INTERRUPTIONS = {
     "search": (search, "fit", 2),
@@ -143,8 +146,53 @@ def test_best_generated_network_is_the_one_that_validates_best(finished):
     assert candidates.evaluate_states(finished, facts["params"], candidates.stack([state]), "val") == [facts["val"]]
 
 
-def test_another_optuna_storage(tmp_path):
+def test_runs_that_share_a_storage_keep_their_trials_apart(tmp_path):
     url = f"sqlite:///{tmp_path / 'shared.db'}"
-    search.search(Run(config(tmp_path / "run", storage=url)))
-    assert (tmp_path / "shared.db").exists()
-    assert not (tmp_path / "run" / "search.db").exists()
+    runs = [Run(config(tmp_path / str(i) / "run", storage=url, model=model)) for i, model in enumerate(("gcn", "mlp"))]
+    for run in runs:
+        search.search(run)
+        assert len(search.finished_trials(run, "search")) == 4
+        assert not (run.folder / "search.db").exists()
+    assert search.ranked_trials(runs[0])[0].value != search.ranked_trials(runs[1])[0].value
+
+
+def test_password_of_a_storage_is_not_written(tmp_path):
+    run = Run(config(tmp_path / "run", storage="postgresql://me:secret@host/db"))
+    run.create()
+    assert "secret" not in (run.folder / "config.json").read_text()
+
+
+@pytest.mark.parametrize("lost", ["search.db", "results.json", "zoo", "generator", "generated"])
+def test_what_was_lost_is_made_again(lost, finished, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(finished.folder, folder)
+    path = folder / lost
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if lost != "results.json":
+        (folder / "results.json").unlink()
+    assert scores(run_all(Run(config(folder)))) == scores(read_results(finished))
+
+
+def test_searching_again_after_the_whole_grid_keeps_the_time_of_the_search(finished, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(finished.folder, folder)
+    run = Run(config(folder))
+    before = run.seconds()["search"]
+    search.search_grid(run, 8)
+    search.search(run)
+    assert run.seconds()["search"] == before
+
+
+def test_zoo_leaves_out_configurations_that_are_far_behind(tmp_path):
+    run = Run(config(tmp_path / "run"))
+    search.search(run)
+    best, *others = search.ranked_trials(run)
+    far_behind = [trial.params for trial in others if trial.value < zoo.QUALITY * best.value]
+    assert zoo.configurations(run)[0] == best.params
+    assert far_behind
+    assert not any(params in far_behind for params in zoo.configurations(run))
+
+
+def test_names_are_taken_in_any_case(tmp_path):
+    first, second = (Run(config(tmp_path / "run", task=task, model=model)) for task, model in CASES)
+    assert first.identity() == second.identity()
