@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
@@ -51,7 +52,11 @@ def iterate_outputs(run: Run, params: Params, states: Mapping[str, Tensor]) -> I
     batched = vmap(partial(functional_call, network), in_dims=(0, None))
     states = {f"model.{name}": tensor.to(run.device) for name, tensor in states.items()}
     for chunk in zip(*(tensor.split(CHUNK) for tensor in states.values()), strict=True):
-        yield batched(dict(zip(states, chunk, strict=True)), ())
+        with warnings.catch_warnings():
+            # Older versions of torch go through scatter_add_ one network at a time, and say so.
+            warnings.filterwarnings("ignore", message="There is a performance drop", category=UserWarning)
+            outputs = batched(dict(zip(states, chunk, strict=True)), ())
+        yield outputs
 
 
 def evaluate_states(run: Run, params: Params, states: Mapping[str, Tensor], part: Part) -> list[float]:
