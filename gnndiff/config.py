@@ -46,10 +46,10 @@ class Budget:
 BUDGETS = {
     "smoke": Budget(
         trials=6,
-        epochs=60,
-        patience=60,
+        epochs=40,
+        patience=40,
         configurations=2,
-        initialisations=4,
+        initialisations=3,
         snapshots=2,
         retrainings=3,
         generator_steps=300,

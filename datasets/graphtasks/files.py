@@ -25,7 +25,7 @@ from torch_geometric.utils import to_undirected
 from graphtasks.errors import InvalidDataError, MissingFilesError
 from graphtasks.metrics import METRICS
 from graphtasks.splits import Split, mask_splits
-from graphtasks.task import GraphTask
+from graphtasks.task import GraphTask, check_graph
 
 ROOT_VARIABLE = "GRAPHTASKS_ROOT"
 
@@ -81,6 +81,7 @@ class PyGDataset:
         data = self._open(self._stage(protocol, _resolve_root(root)), protocol)
         if self.cls is pyg.Planetoid:
             data = NormalizeFeatures()(data)
+        check_graph(data, self.task_name)
         splits = mask_splits((data.train_mask, data.val_mask, data.test_mask), data.num_nodes)
         return _node_task(self.task_name, data, splits, self.source, f"{protocol} splits, {len(splits)} in number")
 
@@ -183,6 +184,7 @@ class WikipediaFile:
             raise InvalidDataError(f"{path} cannot be read ({type(error).__name__}: {error}): replace it") from error
         if not self.task_name.endswith("directed"):
             data.edge_index = to_undirected(data.edge_index, num_nodes=len(data.x))
+        check_graph(data, self.task_name)
         splits = mask_splits(masks, len(data.x))
         return _node_task(self.task_name, data, splits, self.source, f"{len(splits)} fixed splits of the source")
 

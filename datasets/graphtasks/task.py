@@ -51,7 +51,7 @@ class GraphTask:
     protocol: str
 
     def __post_init__(self) -> None:
-        _check(self.data, self.name)
+        check_graph(self.data, self.name)
         if not self.splits:
             raise InvalidDataError(f"{self.name!r} has no splits: give it at least one")
         for i, split in enumerate(self.splits):
@@ -165,7 +165,7 @@ class GraphTask:
                 raise InvalidDataError(f"the networkx graph of {name!r} cannot be converted: {error}") from error
         if metric not in METRICS:
             raise UnknownTaskError(f"got metric {metric!r}, expected one of {', '.join(METRICS)}")
-        _check(data, name)
+        check_graph(data, name)
         if splits is None:
             masks = [data.get(f"{part}_mask") for part in ("train", "val", "test")]
             if any(mask is None for mask in masks):
@@ -186,8 +186,8 @@ class GraphTask:
         )
 
 
-def _check(data: Data, name: str) -> None:
-    """Raise `InvalidDataError` unless the graph can be learned from."""
+def check_graph(data: Data, name: str) -> None:
+    """Raise `InvalidDataError` unless a graph can be learned from."""
     for key, shape in {"x": "(N, F) features", "y": "(N,) labels", "edge_index": "(2, E) edges"}.items():
         if data.get(key) is None:
             raise InvalidDataError(f"the graph of {name!r} has no `{key}`: set data.{key} to {shape}")

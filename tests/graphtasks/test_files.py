@@ -360,3 +360,22 @@ def test_real_files_have_published_statistics(name, split, counts, directed, siz
     got = [tuple(len(each[part]) for part in ("train", "val", "test")) for each in task.splits]
     assert len(got) == 10 or split == "public"
     assert got == sizes if sizes else got[0] == (409, 287, 194)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "features", "message"),
+    [(0, np.ones((0, 3), np.float32), "empty"), (4, np.full((4, 3), np.nan, np.float32), "NaN or infinite in 4 rows")],
+)
+def test_graph_in_a_file_that_cannot_be_learned_from(root, nodes, features, message):
+    masks = {f"{part}_masks": np.ones((10, nodes), bool) for part in ("train", "val", "test")}
+    edges, labels = np.zeros((0, 2), np.int64), np.zeros(nodes, np.int64)
+    write_chameleon(
+        root / "heterophilous_npz",
+        "chameleon_filtered.npz",
+        node_features=features,
+        node_labels=labels,
+        edges=edges,
+        **masks,
+    )
+    with pytest.raises(InvalidDataError, match=message):
+        load("chameleon-filtered", root=root)
