@@ -37,7 +37,7 @@ class Denoiser(nn.Module):
     def __init__(self, latent_dim: int, condition_dim: int, width: int = 128, blocks: int = 3) -> None:
         super().__init__()
         self.config = {"latent_dim": latent_dim, "condition_dim": condition_dim, "width": width, "blocks": blocks}
-        self.time = nn.Sequential(Timesteps(width, flip_sin_to_cos=True, downscale_freq_shift=0))
+        self.time = Timesteps(width, flip_sin_to_cos=True, downscale_freq_shift=0)
         self.time_embedding = TimestepEmbedding(width, width)
         self.condition = nn.Linear(condition_dim, width)
         self.unconditional = nn.Parameter(torch.zeros(width))

@@ -21,7 +21,7 @@ MODELS = {
 }
 
 
-def shuffled(state, reference_width=8):
+def shuffled(state):
     """Reorder hidden units by aligning to a reference that is random."""
     noise = {name: torch.randn_like(tensor) for name, tensor in state.items()}
     return align(state, noise)
