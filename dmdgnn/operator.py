@@ -9,17 +9,27 @@ import torch
 from torch import Tensor
 
 from dmdgnn.errors import InputError, MissingPackageError
+from dmdgnn.kernels.ragged import Ragged
 
 
 class LowRankOperator:
     r"""The operator :math:`K = L\, C\, R^T` on N nodes, never formed as an N x N matrix.
 
-    Args:
-        left: :math:`L`, shape (N, r).
-        core: :math:`C`, shape (r, r), or (r,) for a diagonal core.
-        right: :math:`R`, shape (N, r); by default `left`.
+    Three forms share one interface: a single operator, a batch of operators of one size, and a ragged batch, the
+    operators of B graphs of different sizes whose rows lie one below the other, as in a PyG batch.
 
-    All factors are real and share dtype and device. A product costs :math:`O(N r F)`.
+    Args:
+        left: :math:`L`, shape (*batch, N, r).
+        core: :math:`C`, shape (*batch, r, r), or (*batch, r) for a diagonal core; (B, r, r) or (B, r) if ragged.
+        right: :math:`R`, shape (*batch, N, r); by default `left`.
+        ptr: For a ragged batch, the first row of each graph and the number of rows at last, (B + 1,), int64;
+            then N counts the rows of all graphs.
+
+    All factors are real and share dtype and device. A product costs :math:`O(N r F)`, does not synchronise with a GPU
+    and compiles to one graph with :func:`torch.compile`. Gradients flow to all factors.
+
+    Raises:
+        InputError: Shapes, dtypes or devices do not fit.
 
     >>> K = LowRankOperator(torch.eye(3)[:, :1], torch.tensor([2.0]))
     >>> K @ torch.ones(3, 1)
@@ -28,14 +38,24 @@ class LowRankOperator:
             [0.]])
     """
 
-    def __init__(self, left: Tensor, core: Tensor, right: Tensor | None = None) -> None:
+    def __init__(self, left: Tensor, core: Tensor, right: Tensor | None = None, *, ptr: Tensor | None = None) -> None:
         right = left if right is None else right
+        ragged = None if ptr is None else Ragged(ptr)
         rank = left.size(-1) if left.dim() else 0
-        if left.dim() != 2 or right.shape != left.shape or core.shape not in ((rank,), (rank, rank)):
+        batch = left.shape[:-2] if ragged is None else torch.Size((len(ragged),))
+        if (
+            left.dim() < 2
+            or right.shape != left.shape
+            or core.shape not in ((*batch, rank), (*batch, rank, rank))
+            or (ragged is not None and left.dim() != 2)
+        ):
+            shapes = "(N, r), (B, r) or (B, r, r)" if ragged else "(*batch, N, r), (*batch, r) or (*batch, r, r)"
             raise InputError(
                 f"got left {tuple(left.shape)}, core {tuple(core.shape)} and right {tuple(right.shape)}, "
-                "expected (N, r), (r,) or (r, r), and (N, r)"
+                f"expected {shapes}, and right as left"
             )
+        if ragged is not None and ragged.num_rows != left.size(0):
+            raise InputError(f"got ptr for {ragged.num_rows} rows, but left has {left.size(0)}")
         if not left.is_floating_point():
             raise InputError(f"got factors of {left.dtype}, expected a real floating point type")
         if len({(factor.dtype, factor.device) for factor in (left, core, right)}) > 1:
@@ -43,16 +63,29 @@ class LowRankOperator:
         self.left = left
         self.core = core
         self.right = right
+        self._ragged = ragged
+        self._batch = batch
+
+    @property
+    def ptr(self) -> Tensor | None:
+        """The row pointers of a ragged batch."""
+        return self._ragged.ptr if self._ragged is not None else None
+
+    @property
+    def batch_shape(self) -> torch.Size:
+        """Leading dimensions of a batch, (B,) of a ragged one, () of a single operator."""
+        return self._batch
 
     @property
     def shape(self) -> torch.Size:
-        """(N, N)."""
-        return torch.Size((self.left.size(0), self.left.size(0)))
+        """(*batch, N, N); of a ragged batch, that of the block diagonal operator on all rows."""
+        nodes = self.left.size(-2)
+        return torch.Size((*self.left.shape[:-2], nodes, nodes))
 
     @property
     def rank(self) -> int:
         """Number r of columns of the factors."""
-        return self.left.size(1)
+        return self.left.size(-1)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -64,65 +97,103 @@ class LowRankOperator:
         """Device of the factors."""
         return self.left.device
 
+    def project(self, x: Tensor) -> Tensor:
+        """:math:`R^T x`, shape (*batch, r, F), for x (*batch, N, F): the summary of x that the operator acts on.
+
+        Summaries of disjoint sets of rows, as on several processes or in several mini-batches, add up.
+        """
+        self._check(x)
+        if self._ragged is None:
+            return self.right.mT @ x
+        return self._ragged.inner(self.right, x)
+
+    def expand(self, summary: Tensor) -> Tensor:
+        """:math:`L C s`, shape (*batch, N, F), for a summary s (*batch, r, F)."""
+        coefficients = self.core @ summary if self._dense_core else self.core.unsqueeze(-1) * summary
+        return self._lift(coefficients)
+
     def matmul(self, x: Tensor) -> Tensor:
-        """K x for x of shape (N,) or (N, F)."""
-        if x.dim() not in (1, 2) or len(x) != self.shape[0] or x.dtype != self.dtype:
-            raise InputError(
-                f"got x of shape {tuple(x.shape)} and {x.dtype}, expected ({self.shape[0]},) or ({self.shape[0]}, F) "
-                f"of {self.dtype}"
-            )
-        summary = self.right.mT @ x
-        if self.core.dim() == 2:
-            return self.left @ (self.core @ summary)
-        return self.left @ (self.core * summary if x.dim() == 1 else self.core.unsqueeze(-1) * summary)
+        """K x for x of shape (*batch, N, F), or (N,) for a single operator; (N, F) for a ragged batch."""
+        if x.dim() == 1 and not self._batch:
+            return self.matmul(x.unsqueeze(-1)).squeeze(-1)
+        return self.expand(self.project(x))
 
     __matmul__ = matmul
 
+    def _check(self, x: Tensor) -> None:
+        batch = self.left.shape[:-2]
+        if x.shape[:-1] != (*batch, self.left.size(-2)) or x.dtype != self.dtype or x.device != self.device:
+            expected = (*batch, self.left.size(-2), "F")
+            raise InputError(
+                f"got x of shape {tuple(x.shape)}, {x.dtype}, on {x.device}, expected ({', '.join(map(str, expected))})"
+                f" of {self.dtype} on {self.device}"
+            )
+
+    def _lift(self, coefficients: Tensor) -> Tensor:
+        if self._ragged is None:
+            return self.left @ coefficients
+        return self._ragged.apply(self.left, coefficients)
+
     @property
     def T(self) -> LowRankOperator:
-        """The transpose :math:`R C^T L^T`."""
-        return LowRankOperator(self.right, self.core.mT if self.core.dim() == 2 else self.core, self.left)
+        """The transpose :math:`R C^T L^T`, of each operator of a batch."""
+        core = self.core.mT if self._dense_core else self.core
+        return LowRankOperator(self.right, core, self.left, ptr=self.ptr)
+
+    @property
+    def _dense_core(self) -> bool:
+        return self.core.dim() == len(self._batch) + 2
 
     @property
     def _square_core(self) -> Tensor:
-        return self.core if self.core.dim() == 2 else self.core.diag()
+        return self.core if self._dense_core else torch.diag_embed(self.core)
 
     @property
     def _reduced(self) -> Tensor:
-        """The r x r matrix :math:`R^T L C`, whose eigenvalues are those of K other than zero."""
-        return self.right.mT @ self.left @ self._square_core
+        """The matrices :math:`R^T L C` (*batch, r, r), whose eigenvalues are those of K other than zero."""
+        return self.project(self.left) @ self._square_core
 
     def power(self, exponent: int) -> LowRankOperator:
         """:math:`K^k` for an integer k >= 1, as an operator of the same rank."""
         if exponent < 1:
             raise InputError(f"got exponent {exponent}, expected at least 1: the identity has not low rank")
         core = self._square_core @ torch.linalg.matrix_power(self._reduced, exponent - 1)
-        return LowRankOperator(self.left, core, self.right)
+        return LowRankOperator(self.left, core, self.right, ptr=self.ptr)
 
     def to_dense(self) -> Tensor:
-        """The N x N matrix; for tests and small graphs."""
-        return self.matmul(torch.eye(self.shape[0], dtype=self.dtype, device=self.device))
+        """The matrices :attr:`shape`; for tests and small graphs."""
+        identity = torch.eye(self.shape[-1], dtype=self.dtype, device=self.device)
+        return self.matmul(identity.expand(self.shape))
 
     @property
     def eigs(self) -> Tensor:
-        """The r eigenvalues of K that belong to its range, complex, shape (r,)."""
+        """The r eigenvalues of K that belong to its range, complex, shape (*batch, r)."""
         return torch.linalg.eigvals(self._reduced)
 
     @property
     def modes(self) -> Tensor:
-        """Eigenvectors of K for :attr:`eigs`, complex, shape (N, r)."""
-        vectors = torch.linalg.eig(self._reduced).eigenvectors
-        return (self.left @ self._square_core).to(vectors.dtype) @ vectors
+        """Eigenvectors of K for :attr:`eigs`, complex, shape (*batch, N, r), or (N, r) if ragged."""
+        vectors = self._square_core.to(self.eigs.dtype) @ torch.linalg.eig(self._reduced).eigenvectors
+        return torch.complex(self._lift(vectors.real), self._lift(vectors.imag))
 
     def to(self, *args: torch.device | torch.dtype | str) -> LowRankOperator:
         """A copy on another device or of another dtype, as for tensors."""
-        return LowRankOperator(*(factor.to(*args) for factor in (self.left, self.core, self.right)))  # type: ignore[call-overload]
+        left, core, right = (
+            factor.to(*args)  # type: ignore[call-overload]
+            for factor in (self.left, self.core, self.right)
+        )
+        return LowRankOperator(left, core, right, ptr=None if self.ptr is None else self.ptr.to(left.device))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the factors as safetensors."""
-        factors = {"left": self.left, "core": self.core, "right": self.right}
+        tensors = {"left": self.left, "core": self.core, "right": self.right, "ptr": self.ptr}
         _safetensors().save_file(
-            {name: factor.detach().cpu().contiguous().clone() for name, factor in factors.items()}, path
+            {
+                name: tensor.detach().cpu().contiguous().clone()
+                for name, tensor in tensors.items()
+                if tensor is not None
+            },
+            path,
         )
 
     @classmethod
@@ -131,7 +202,8 @@ class LowRankOperator:
         return cls(**_safetensors().load_file(path))
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(nodes={self.shape[0]}, rank={self.rank})"
+        batch = f"batch={tuple(self._batch)}, " if self._batch else ""
+        return f"{type(self).__name__}({batch}nodes={self.shape[-1]}, rank={self.rank})"
 
 
 def _safetensors() -> ModuleType:

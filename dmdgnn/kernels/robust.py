@@ -2,43 +2,70 @@
 
 import contextlib
 from collections.abc import Callable
-from typing import TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from dmdgnn.errors import FactorizationError, InputError
 
-T = TypeVar("T")
+Factorisation = Callable[[Tensor], tuple[Tensor, ...]]
+
+# Entries of a batch from which the two halves of it in two threads are faster than the whole in one.
+PARALLEL_ENTRIES = 2**13
 
 
 def check_finite(name: str, matrix: Tensor) -> None:
     """Raise `InputError` with the place of the first NaN or infinite entry."""
+    # A sum is finite only if all its terms are, and needs no copy; if not, it may have overflowed.
+    if bool(matrix.detach().sum().isfinite()):
+        return
     finite = torch.isfinite(matrix)
     if not bool(finite.all()):
-        row, column = (~finite).nonzero()[0].tolist()
+        place = tuple((~finite).nonzero()[0].tolist())
         raise InputError(
-            f"{name} has {int((~finite).sum())} NaN or infinite entries, the first at ({row}, {column}): "
+            f"{name} has {int((~finite).sum())} NaN or infinite entries, the first at {place}: "
             "clean it, as with torch.nan_to_num"
         )
 
 
-def robust(factorise: Callable[[Tensor], T], matrix: Tensor) -> T:
-    """Factorise a finite matrix: as it is, then in float64 on the CPU, then with a jitter of its rounding error.
+def robust(factorise: Factorisation, matrix: Tensor) -> tuple[Tensor, ...]:
+    """Factorise finite matrices: as they are, then in float64 on the CPU, then with a jitter of their rounding error.
 
     Args:
         factorise: A function of `torch.linalg`, as `eigh`.
-        matrix: Shape (m, n).
+        matrix: Shape (*batch, m, n).
 
     Raises:
         FactorizationError: No attempt converged.
     """
+    with contextlib.suppress(torch.linalg.LinAlgError):
+        return _parallel(factorise, matrix)
     precise = matrix.double().cpu()
-    jitter = 10 * torch.finfo(precise.dtype).eps * precise.abs().max() * torch.eye(*matrix.shape, dtype=precise.dtype)
-    for attempt in (matrix, precise, precise + jitter):
+    size = torch.finfo(precise.dtype).eps * precise.abs().amax(dim=(-2, -1), keepdim=True)
+    jitter = 10 * size * torch.eye(*matrix.shape[-2:], dtype=precise.dtype)
+    for attempt in (precise, precise + jitter):
         with contextlib.suppress(torch.linalg.LinAlgError):
-            return factorise(attempt)
+            return tuple(_like(matrix, factor) for factor in factorise(attempt))
     raise FactorizationError(
         f"the factorisation of a matrix of shape {tuple(matrix.shape)} did not converge: scale its entries, now up to "
         f"{float(precise.abs().max()):.3g}"
     )
+
+
+def _like(matrix: Tensor, factor: Tensor) -> Tensor:
+    return factor.to(matrix.device, matrix.dtype.to_complex() if factor.is_complex() else matrix.dtype)
+
+
+def _parallel(factorise: Factorisation, matrix: Tensor) -> tuple[Tensor, ...]:
+    """LAPACK takes the matrices of a batch one after another; threads take a share each."""
+    workers = torch.get_num_threads()
+    if matrix.dim() < 3 or matrix.is_cuda or matrix.requires_grad or workers == 1 or matrix.numel() < PARALLEL_ENTRIES:
+        return factorise(matrix)
+    batch = matrix.shape[:-2]
+    shares = matrix.flatten(0, -3).chunk(workers)
+    with ThreadPoolExecutor(workers) as pool:
+        parts = list(pool.map(factorise, shares))
+    factors = cast(list[tuple[Tensor, ...]], [torch.cat(part) for part in zip(*parts, strict=True)])
+    return tuple(cast(Tensor, factor).unflatten(0, batch) for factor in factors)

@@ -1,116 +1,224 @@
 """The thin singular value decomposition behind DMD, cut to the rank of the data."""
 
+from __future__ import annotations
+
 import math
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from dmdgnn.errors import InputError, RankError
+from dmdgnn.kernels.eigh import top_eigh
 from dmdgnn.kernels.robust import check_finite, robust
+from dmdgnn.kernels.rows import apply, inner
+from dmdgnn.kernels.truncation import Rank, Truncation
 
-Method = Literal["auto", "gram", "full"]
+Method = Literal["auto", "gram", "randomized", "full"]
+
+# Squaring costs the relative accuracy eps (sigma_1 / sigma_r)^2; 'auto' takes up to 2.5e-9.
+GRAM_CONDITION = 3e-4
+# Between these bounds for the largest, sums of squares in float64 neither overflow nor vanish.
+SAFE_SQUARES = (1e-280, 1e280)
+OVERSAMPLING = 10
+POWER_ITERATIONS = 4
 
 
 class ThinSVD(NamedTuple):
-    """X = U diag(S) V^T with orthonormal columns: U (N, r), S (r,) descending, V (F, r)."""
+    """X = U diag(S) V^T with orthonormal columns: U (*batch, N, r), S (*batch, r) descending, V (*batch, F, r)."""
 
     U: Tensor
     S: Tensor
     V: Tensor
 
+    def truncate(self, rank: int) -> ThinSVD:
+        """The leading `rank` triplets."""
+        return ThinSVD(self.U[..., :rank], self.S[..., :rank], self.V[..., :rank])
 
-def thin_svd(X: Tensor, *, rank: int | None = None, energy: float | None = None, method: Method = "auto") -> ThinSVD:
-    r"""Leading singular triplets of a matrix, computed and returned in float64.
+
+@torch.no_grad()
+def thin_svd(
+    X: Tensor,
+    *,
+    rank: Rank = None,
+    energy: float | None = None,
+    method: Method = "auto",
+    seed: int = 0,
+    rounding: torch.dtype | None = None,
+) -> ThinSVD:
+    r"""Leading singular triplets of tall matrices; U in the dtype of X, S and V in float64, without gradients.
 
     Singular values at or under :math:`\max(\epsilon_X \max(N, F), \delta)\, \sigma_1` are rounding and never kept,
-    where :math:`\epsilon_X` is the machine epsilon of the dtype of `X` and :math:`\delta` is the floor of the method.
+    where :math:`\epsilon_X` is the machine epsilon of `rounding` and :math:`\delta` is the floor of the method.
+    The matrices of a batch share the largest r among them; triplets that one lacks are zeros.
 
     Args:
-        X: Matrix (N, F), float32 or float64.
-        rank: Number of triplets; by default all that are not rounding.
+        X: Matrices (*batch, N, F), float32 or float64.
+        rank: Number of triplets, 'optimal', or by default all, see :class:`dmdgnn.kernels.Truncation`.
         energy: Instead of `rank`, the share in (0, 1] of :math:`\sum_i \sigma_i^2` to keep at least.
-        method: 'gram' takes the eigenvectors of the smaller of :math:`X^T X` and :math:`X X^T`, which is fast and
-            resolves values down to :math:`\delta = \sqrt{\epsilon \min(N, F)}` of the largest in float64; 'full' is
-            LAPACK's SVD with :math:`\delta = 0`; 'auto' is 'gram' for float32, whose own rounding is coarser than
-            what it loses, and 'full' for float64.
+        method: Kernel.
+
+            - 'gram': eigenvectors of the smaller of :math:`X^T X` and :math:`X X^T`, summed in float64. Fast; resolves
+              values down to :math:`\delta = \sqrt{\epsilon \min(N, F)}`, and the r-th triplet to about
+              :math:`\epsilon (\sigma_1 / \sigma_r)^2`, with :math:`\epsilon` that of float64.
+            - 'full': LAPACK's thin SVD, :math:`\delta = 0`.
+            - 'randomized': the range finder of Halko et al. (https://arxiv.org/abs/0909.4061), algorithm 4.4, with
+              p = 10 columns more than `rank`, q = 4 power iterations and QR after each product. It approximates:
+
+              .. math::
+                  \mathbb E \|X - U S V^T\|_2 \le \sigma_{r+1} + \left[1 + \sqrt{\tfrac{r}{p - 1}}
+                  + \tfrac{e \sqrt{r + p}}{p} \sqrt{\min(N, F) - r}\right]^{1 / (2 q + 1)} \sigma_{r+1} .
+
+            - 'auto': 'gram' for float32, whose own rounding is coarser than what it loses; for float64 'gram' as long
+              as :math:`\sigma_r \ge 3 \cdot 10^{-4} \sigma_1`, else 'full'. Never 'randomized', which costs accuracy
+              that only the caller knows whether to spend.
+        seed: Of the range finder.
+        rounding: Type whose rounding the entries carry, float32 for instance if X was converted from it; by default
+            the dtype of X.
 
     Raises:
         InputError: Wrong shape, dtype or value, both `rank` and `energy`, or NaN or infinite entries.
-        RankError: `rank` is above what `X` has.
+        RankError: `rank` is above what a single X has.
 
     >>> svd = thin_svd(torch.tensor([[3.0, 0.0], [0.0, 4.0], [0.0, 0.0]], dtype=torch.float64))
     >>> svd.S
     tensor([4., 3.], dtype=torch.float64)
     """
     check_matrix("X", X)
-    check_truncation(rank, energy)
+    truncation = Truncation(rank, energy)
     check_method(method)
-    if method == "auto":
-        method = "gram" if X.dtype == torch.float32 else "full"
-    tolerance = torch.finfo(X.dtype).eps * max(X.shape)
-    # Scaled to 1, squares neither overflow nor vanish.
-    scale = X.abs().max().double()
-    if scale == 0:
-        raise RankError("X is zero: there is nothing to decompose")
-    X = X.double() / scale
-    if method == "gram":
-        svd = _gram(X)
-        tolerance = max(tolerance, math.sqrt(torch.finfo(torch.float64).eps * min(X.shape)))
-    else:
-        U, S, Vh = robust(lambda A: torch.linalg.svd(A, full_matrices=False), X)
-        svd = ThinSVD(U.to(X.device), S.to(X.device), Vh.mT.to(X.device))
+    if method == "randomized" and truncation.count is None:
+        raise InputError("the randomized kernel needs a number as rank: give one, or take another kernel")
 
-    kept = int((tolerance * svd.S[0] < svd.S).sum())
-    if rank is not None:
-        if rank > kept:
-            raise RankError(
-                f"got rank={rank}, but X of shape {tuple(X.shape)} has numerical rank {kept}: use rank <= {kept}, "
-                "or `energy`"
-            )
-        kept = rank
-    elif energy is not None:
-        share = svd.S[:kept].square().cumsum(0)
-        kept = min(kept, int((share < energy * share[-1]).sum()) + 1)
-    return ThinSVD(svd.U[:, :kept], svd.S[:kept] * scale, svd.V[:, :kept])
+    kept = torch.zeros(())
+    for kernel in _candidates(method, rounding or X.dtype, truncation):
+        svd, floor = _KERNELS[kernel](X, truncation.count, seed)
+        tolerance = max(torch.finfo(rounding or X.dtype).eps * max(X.shape[-2:]), floor)
+        kept = truncation.kept(svd.S, (X.size(-2), X.size(-1)), tolerance)
+        last = svd.S.gather(-1, (kept - 1).clamp(min=0).unsqueeze(-1))
+        if not bool((last < GRAM_CONDITION * svd.S[..., :1]).any()):
+            break
+
+    if X.dim() == 2:
+        check_rank(int(kept), (X.size(0), X.size(1)), truncation)
+    width = truncation.count or max(1, int(kept.max()))
+    U, S, V = svd.truncate(width)
+    U = U.to(X.dtype)
+    if bool((kept < width).any()):
+        missing = width - S.size(-1)
+        present = torch.arange(width, device=X.device) < kept.unsqueeze(-1)
+        U, S, V = (pad(factor, (0, missing)) for factor in (U, S, V))
+        U, S, V = U * present.unsqueeze(-2), S * present, V * present.unsqueeze(-2)
+    return ThinSVD(U, S, V)
 
 
-def _gram(X: Tensor) -> ThinSVD:
-    if X.size(0) < X.size(1):
-        V, S, U = _gram(X.mT)
-        return ThinSVD(U, S, V)
-    _, V = robust(torch.linalg.eigh, X.mT @ X)
+def _candidates(method: Method, dtype: torch.dtype, truncation: Truncation) -> tuple[Method, ...]:
+    """Kernels in the order in which to try them; all but the last must meet the condition of the Gram matrix."""
+    if method != "auto":
+        return (method,)
+    if dtype == torch.float32:
+        return ("gram",)
+    if truncation.count is None and truncation.energy is None:
+        return ("full",)
+    return ("gram", "full")
+
+
+def _gram(X: Tensor, count: int | None, seed: int) -> tuple[ThinSVD, float]:
+    if X.size(-2) < X.size(-1):
+        (V, S, U), floor = _gram(X.double().mT, count, seed)
+        return ThinSVD(U.to(X.dtype), S, V), floor
+    X, gram, scale = _scaled_gram(X)
+    _, V = top_eigh(gram, _limited(count, X))
     # The norms of X v resolve small singular values better than roots of eigenvalues do.
-    image = X @ V.to(X.device)
-    S, order = image.norm(dim=0).sort(descending=True)
-    return ThinSVD(image[:, order] / S.clamp(min=torch.finfo(S.dtype).tiny), S, V.to(X.device)[:, order])
+    image = apply(X, V)
+    S = torch.linalg.vector_norm(image, dim=-2, dtype=torch.float64)
+    if bool((S.diff(dim=-1) > 0).any()):
+        S, order = S.sort(dim=-1, descending=True)
+        V, image = (factor.take_along_dim(order.unsqueeze(-2), dim=-1) for factor in (V, image))
+    U = image.div_(S.clamp(min=torch.finfo(X.dtype).tiny).unsqueeze(-2).to(X.dtype))
+    return ThinSVD(U, S * scale.squeeze(-1), V), math.sqrt(torch.finfo(torch.float64).eps * X.size(-1))
+
+
+def _scaled_gram(X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """X, its Gram matrix and one, or, where squares would overflow or vanish, X over its largest entry, and that."""
+    gram = inner(X, X)
+    squares = gram.diagonal(dim1=-2, dim2=-1).amax(dim=-1)
+    low, high = SAFE_SQUARES
+    if bool(((squares > low) & (squares < high)).all()):
+        return X, gram, torch.ones_like(squares)[..., None, None]
+    check_finite("X", X)
+    peak = X.abs().amax(dim=(-2, -1), keepdim=True).double()
+    scale = torch.where(peak > 0, peak, 1)
+    X = X.double() / scale
+    return X, inner(X, X), scale
+
+
+def _full(X: Tensor, count: int | None, seed: int) -> tuple[ThinSVD, float]:
+    check_finite("X", X)
+    U, S, Vh = robust(lambda A: tuple(torch.linalg.svd(A, full_matrices=False)), X.double())
+    return ThinSVD(U.to(X.dtype), S, Vh.mT).truncate(_limited(count, X)), 0.0
+
+
+def _randomized(X: Tensor, count: int | None, seed: int) -> tuple[ThinSVD, float]:
+    check_finite("X", X)
+    columns = _limited(count and count + OVERSAMPLING, X)
+    generator = torch.Generator().manual_seed(seed)
+    # Drawn on the CPU, the numbers are the same on every device.
+    sketch = torch.randn(X.size(-1), columns, dtype=torch.float64, generator=generator).to(X.device)
+    Q = torch.linalg.qr(apply(X, sketch)).Q
+    for _ in range(POWER_ITERATIONS):
+        Q = torch.linalg.qr(inner(X, Q)).Q
+        Q = torch.linalg.qr(apply(X, Q)).Q
+    (V, S, U), _ = _full(inner(X, Q), count, seed)
+    return ThinSVD(apply(Q, U), S, V), 0.0
+
+
+def _limited(count: int | None, X: Tensor) -> int:
+    limit = min(X.shape[-2:])
+    return limit if count is None else min(count, limit)
+
+
+_KERNELS = {"gram": _gram, "full": _full, "randomized": _randomized}
+
+
+def right_svd(
+    gram: Tensor, shape: tuple[int, int], dtype: torch.dtype, truncation: Truncation
+) -> tuple[Tensor, Tensor]:
+    """S (r,) and V (F, r) of a matrix of this shape and dtype, of which only the float64 `gram` (F, F) is at hand."""
+    values, V = top_eigh(gram, truncation.count and min(truncation.count, *shape))
+    S = values.clamp(min=0).sqrt()
+    floor = math.sqrt(torch.finfo(torch.float64).eps * len(gram))
+    kept = int(truncation.kept(S, shape, max(torch.finfo(dtype).eps * max(shape), floor)))
+    check_rank(kept, shape, truncation)
+    return S[:kept], V[:, :kept]
+
+
+def check_rank(kept: int, shape: tuple[int, int], truncation: Truncation) -> None:
+    """Raise `RankError` if a matrix X of which `kept` triplets are more than rounding lacks the rank asked for."""
+    if kept == 0:
+        raise RankError("X is zero: there is nothing to decompose")
+    if truncation.count is not None and truncation.count > kept:
+        raise RankError(
+            f"got rank={truncation.count}, but X of shape {shape} has numerical rank {kept}: use rank <= {kept}, "
+            "or `energy`"
+        )
 
 
 def check_matrix(name: str, matrix: Tensor) -> None:
-    """Raise `InputError` unless `matrix` is a finite, non-empty float32 or float64 matrix."""
+    """Raise `InputError` unless `matrix` is a non-empty, dense tensor (*batch, N, F) of float32 or float64."""
     if not isinstance(matrix, Tensor):
-        raise InputError(f"got {name} of type {type(matrix).__name__}, expected a torch.Tensor of shape (N, F)")
-    if matrix.dim() != 2 or matrix.numel() == 0 or matrix.layout != torch.strided:
+        raise InputError(f"got {name} of type {type(matrix).__name__}, expected a torch.Tensor of shape (*batch, N, F)")
+    if matrix.dim() < 2 or matrix.numel() == 0 or matrix.layout != torch.strided:
         raise InputError(
             f"got {name} of shape {tuple(matrix.shape)} and layout {matrix.layout}, "
-            "expected a non-empty dense matrix (N, F)"
+            "expected a non-empty dense tensor (*batch, N, F)"
         )
     if matrix.dtype not in (torch.float32, torch.float64):
         raise InputError(f"got {name} of {matrix.dtype}, expected torch.float32 or torch.float64: convert it")
-    check_finite(name, matrix)
-
-
-def check_truncation(rank: int | None, energy: float | None) -> None:
-    """Raise `InputError` unless at most one of `rank` and `energy` is given, and it is in range."""
-    if rank is not None and energy is not None:
-        raise InputError(f"got both rank={rank} and energy={energy}: give one of them")
-    if rank is not None and (isinstance(rank, bool) or not isinstance(rank, int) or rank < 1):
-        raise InputError(f"got rank={rank!r}, expected a positive integer or None for all")
-    if energy is not None and not (isinstance(energy, int | float) and 0 < energy <= 1):
-        raise InputError(f"got energy={energy!r}, expected a share in (0, 1]")
 
 
 def check_method(method: str) -> None:
     """Raise `InputError` unless the kernel exists."""
-    if method not in ("auto", "gram", "full"):
-        raise InputError(f"got svd={method!r}, expected 'auto', 'gram' or 'full'")
+    if method not in ("auto", *_KERNELS):
+        raise InputError(f"got svd={method!r}, expected 'auto', 'gram', 'randomized' or 'full'")

@@ -10,7 +10,6 @@ from torch_geometric.nn.dense.linear import Linear
 from torch_geometric.nn.inits import zeros
 
 from dmdgnn.errors import InputError
-from dmdgnn.kernels.thin_svd import check_truncation
 
 
 class DMDConv(torch.nn.Module):
@@ -64,7 +63,8 @@ class DMDConv(torch.nn.Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
-        check_truncation(rank, None)
+        if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1:
+            raise InputError(f"got rank={rank!r}, expected a positive integer: the number of modes")
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.rank = rank

@@ -234,7 +234,7 @@ NAN, INF = torch.full((3, 2), torch.nan), torch.full((3, 2), torch.inf)
         (torch.ones(3, 2), INF, "Y has 6 NaN or infinite"),
         (torch.ones(0, 2), None, r"X of shape \(0, 2\)"),
         (torch.ones(3), None, r"X of shape \(3,\)"),
-        (torch.ones(3, 1), None, "one snapshot and no Y, expected at least two"),
+        (torch.ones(3, 1), None, "got 1 states and no Y, expected at least 2"),
         (torch.ones(3, 2), torch.ones(3, 3), r"X is \(3, 2\).*but Y is \(3, 3\).*must agree"),
         (torch.ones(3, 2), torch.ones(4, 2), r"X is \(3, 2\).*but Y is \(4, 2\)"),
         (torch.ones(3, 2), torch.ones(3, 2, dtype=F64), r"torch\.float32, cpu, but Y is .*torch\.float64"),
@@ -266,7 +266,7 @@ def test_one_snapshot_with_its_successor_is_enough():
         ({"energy": 1.5}, r"energy=1\.5"),
         ({"rank": 2, "energy": 0.5}, r"both rank=2 and energy=0\.5"),
         ({"modes": "koopman"}, "modes='koopman', expected 'exact' or 'projected'"),
-        ({"constraint": "unitary"}, "constraint='unitary', expected None or 'symmetric'"),
+        ({"constraint": "unitary"}, "constraint='unitary', expected None or one of 'symmetric'"),
     ],
 )
 def test_bad_settings_fail_in_the_constructor(options, message):

@@ -117,7 +117,7 @@ def test_save_of_shared_factors(tmp_path):
     ],
 )
 def test_shapes_that_do_not_fit(left, core, right):
-    with pytest.raises(InputError, match=r"got left \(5.*expected \(N, r\), \(r,\) or \(r, r\), and \(N, r\)"):
+    with pytest.raises(InputError, match=r"got left \(5.*expected \(\*batch, N, r\), \(\*batch, r\)"):
         LowRankOperator(torch.ones(left), torch.ones(core), torch.ones(right))
 
 

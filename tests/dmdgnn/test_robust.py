@@ -20,13 +20,13 @@ class FailsFirst:
         return self.solve(matrix)
 
 
-@pytest.mark.parametrize(("failures", "dtype"), [(0, torch.float32), (1, torch.float64), (2, torch.float64)])
-def test_goes_on_until_an_attempt_converges(failures, dtype):
+@pytest.mark.parametrize("failures", [0, 1, 2])
+def test_goes_on_until_an_attempt_converges(failures):
     factorise = FailsFirst(failures)
     eigs, vectors = robust(factorise, torch.diag(torch.tensor([3.0, 1.0, 2.0])))
     assert len(factorise.inputs) == failures + 1
-    assert eigs.dtype == vectors.dtype == dtype
-    torch.testing.assert_close(eigs, torch.tensor([1.0, 2.0, 3.0], dtype=dtype))
+    assert eigs.dtype == vectors.dtype == torch.float32
+    torch.testing.assert_close(eigs, torch.tensor([1.0, 2.0, 3.0]))
 
 
 @pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])
@@ -44,8 +44,8 @@ def test_attempts_differ_by_rounding_only(scale):
 
 
 def test_jitter_of_a_matrix_that_is_not_square():
-    svdvals = FailsFirst(2, torch.linalg.svdvals)
-    torch.testing.assert_close(robust(svdvals, torch.eye(3, 2)), torch.ones(2, dtype=torch.float64))
+    svdvals = FailsFirst(2, lambda matrix: (torch.linalg.svdvals(matrix),))
+    torch.testing.assert_close(robust(svdvals, torch.eye(3, 2))[0], torch.ones(2))
 
 
 def test_no_attempt_converges():

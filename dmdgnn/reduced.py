@@ -1,0 +1,142 @@
+"""The r x r problem that DMD solves in the coordinates of the kept subspace."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor
+
+from dmdgnn.kernels.autograd import LeadingSubspace, Lyapunov, Polar
+from dmdgnn.kernels.robust import robust
+
+SubspaceConstraint = Literal["symmetric", "skew_symmetric", "orthogonal"]
+SUBSPACE_CONSTRAINTS = get_args(SubspaceConstraint)
+
+
+class Encoder(NamedTuple):
+    r"""Maps from the columns of the snapshots to r coordinates, for snapshots in units of :math:`\sigma_1`.
+
+    Args:
+        whiten: E (*batch, F, r), with U = X E orthonormal.
+        spread: D (*batch, F, r), with :math:`X X^T U = X D` in the same units.
+        gram: :math:`T = U^T X X^T U`, (*batch, r) where it is diagonal, else (*batch, r, r).
+        scale: :math:`\sigma_1`, shape (*batch, 1, 1).
+    """
+
+    whiten: Tensor
+    spread: Tensor
+    gram: Tensor
+    scale: Tensor
+
+    @classmethod
+    def of_svd(cls, S: Tensor, V: Tensor) -> Encoder:
+        """From singular triplets; those that are zero give columns of zeros."""
+        present = S > 0
+        scale = torch.where(present[..., :1], S[..., :1], 1).unsqueeze(-1)
+        whiten = V / torch.where(present, S, 1).unsqueeze(-2)
+        shares = S.unsqueeze(-2) / scale
+        return cls(whiten, V * shares, shares.squeeze(-2).square() + ~present, scale)
+
+    @classmethod
+    def differentiable(cls, X: Tensor, S: Tensor, V: Tensor) -> Encoder:
+        """The same, with gradients to X: no step of it depends on how V lies in its span."""
+        plain = cls.of_svd(S, V)
+        V = LeadingSubspace.apply(X, V)
+        image = X @ V / plain.scale
+        root = torch.linalg.cholesky(image.mT @ image + torch.diag_embed((S == 0).to(X.dtype)))
+        whiten = torch.linalg.solve_triangular(root.mT, V, upper=True, left=False) / plain.scale
+        return cls(whiten, V @ root, root.mT @ root, plain.scale)
+
+    def ridged(self, ridge: float) -> Encoder:
+        r"""With :math:`T + \lambda I` in the place of T."""
+        penalty = ridge / self.scale.square()
+        if self.gram.dim() == self.whiten.dim():
+            return self._replace(gram=self.gram + penalty * torch.eye(self.gram.size(-1)).to(self.gram))
+        return self._replace(gram=self.gram + penalty.squeeze(-1))
+
+    def behind(self, columns: Tensor) -> Encoder:
+        """The encoder of snapshots whose products with `columns` (*batch, F, F') this one takes."""
+        return self._replace(whiten=columns @ self.whiten, spread=columns @ self.spread)
+
+    def truncate(self, rank: int) -> Encoder:
+        """The leading coordinates."""
+        diagonal = self.gram.dim() < self.whiten.dim()
+        gram = self.gram[..., :rank] if diagonal else self.gram[..., :rank, :rank]
+        return Encoder(self.whiten[..., :rank], self.spread[..., :rank], gram, self.scale)
+
+    @property
+    def forward(self) -> Tensor:
+        """Maps Y to :math:`Y X^T U T^{-1}`, the images of U (*batch, F, r)."""
+        return _right_divide(self.spread, self.gram) / self.scale
+
+
+class Reduced(NamedTuple):
+    r"""What DMD needs of snapshots in units of :math:`\sigma_1`, all (*batch, r, r) but a diagonal `gram` (*batch, r).
+
+    Args:
+        cross: :math:`N = U^T Y X^T U`.
+        gram: :math:`T = U^T X X^T U + \lambda I`.
+        image: :math:`H = U^T Y Y^T U`.
+    """
+
+    cross: Tensor
+    gram: Tensor
+    image: Tensor
+
+    @classmethod
+    def of(cls, encoder: Encoder, projected: Tensor) -> Reduced:
+        """From :math:`U^T Y` (*batch, r, F)."""
+        projected = projected / encoder.scale
+        return cls(projected @ encoder.spread, encoder.gram, projected @ projected.mT)
+
+    def truncate(self, rank: int) -> Reduced:
+        """The problem on the leading coordinates."""
+        diagonal = self.gram.dim() < self.cross.dim()
+        gram = self.gram[..., :rank] if diagonal else self.gram[..., :rank, :rank]
+        return Reduced(self.cross[..., :rank, :rank], gram, self.image[..., :rank, :rank])
+
+    def solve(self, constraint: SubspaceConstraint | None = None, forward_backward: bool = False) -> Tensor:
+        r"""The reduced operator :math:`\tilde K` (*batch, r, r) that minimises :math:`\|\tilde K U^T X - U^T Y\|^2 +
+        \lambda \|\tilde K\|^2` under the constraint.
+
+        .. math::
+            \tilde K T = N, \qquad \tilde K T + T \tilde K = N \pm N^T \text{ (symmetric, skew-symmetric)}, \qquad
+            \tilde K = \mathrm{polar}(N) \text{ (orthogonal)},
+
+        or the mean of the forward and the inverse backward one, :math:`(\tilde K_f \tilde K_b^{-1})^{1/2}`.
+        """
+        if forward_backward:
+            return self._forward_backward()
+        if constraint == "orthogonal":
+            K: Tensor = Polar.apply(self.cross)
+            present = self.cross.abs().sum(dim=-1) > 0
+            return K * present.unsqueeze(-1) * present.unsqueeze(-2)
+        if constraint is None:
+            return _right_divide(self.cross, self.gram)
+        Q = self.cross + self.cross.mT if constraint == "symmetric" else self.cross - self.cross.mT
+        if self.gram.dim() < self.cross.dim():
+            return Q / (self.gram.unsqueeze(-1) + self.gram.unsqueeze(-2))
+        solution: Tensor = Lyapunov.apply(self.gram, Q)
+        return solution
+
+    def _forward_backward(self) -> Tensor:
+        forward = self.solve()
+        # K_b = N^T H^-1 maps back, so K_f K_b^-1 = K_f H N^-T.
+        squared = _solve_robustly(self.cross, (forward @ self.image).mT).mT
+        values, W = robust(torch.linalg.eig, squared.cpu())
+        own = torch.linalg.solve(W, forward.cpu().to(W.dtype) @ W).diagonal(dim1=-2, dim2=-1)
+        roots = values.sqrt()
+        roots = torch.where((roots.conj() * own).real < 0, -roots, roots)
+        # A negative square has no real root: there, noise exceeds the signal, and the forward value stands.
+        roots = torch.where((values.imag == 0) & (values.real < 0), own.real.to(W.dtype), roots)
+        return torch.linalg.solve(W, W * roots.unsqueeze(-2), left=False).real.to(self.cross.device)
+
+
+def _right_divide(A: Tensor, T: Tensor) -> Tensor:
+    """A T^-1 for T (*batch, r, r), or its diagonal (*batch, r)."""
+    return A / T.unsqueeze(-2) if T.dim() < A.dim() else torch.linalg.solve(T, A, left=False)
+
+
+def _solve_robustly(A: Tensor, B: Tensor) -> Tensor:
+    return robust(lambda matrix: (torch.linalg.solve(matrix, B.to(matrix)),), A)[0]
