@@ -30,21 +30,23 @@ class Constrained(NamedTuple):
 def fit_constrained(
     X: Tensor, Y: Tensor, constraint: StateConstraint, truncation: Truncation, ridge: float
 ) -> Constrained:
-    """The operator of a constraint that fits best, for float64 snapshots (N, F)."""
+    """The operator of a constraint that fits best, for snapshots (N, F); in float64."""
+    rounding = torch.finfo(X.dtype).eps * max(X.shape)
+    X, Y = X.double(), Y.double()
     if X.dim() != 2:
         raise InputError(f"the constraint {constraint!r} takes one matrix (N, F), got shape {tuple(X.shape)}")
     if truncation.rank == "optimal":
         raise InputError(f"rank='optimal' is a rule for singular values; with {constraint!r} give a number or `energy`")
     if constraint == "diagonal":
-        return _diagonal(X, Y, truncation, ridge)
+        return _diagonal(X, Y, truncation, ridge, rounding)
     if constraint == "circulant":
-        return _circulant(X, Y, truncation, ridge)
+        return _circulant(X, Y, truncation, ridge, rounding)
     if truncation != Truncation():
         raise InputError(f"a triangular operator has full rank: with {constraint!r}, give neither rank nor energy")
     if constraint == "lower_triangular":
-        K = _lower_triangular(X, Y, ridge)
+        K = _lower_triangular(X, Y, ridge, rounding)
     else:
-        K = _lower_triangular(X.flip(0), Y.flip(0), ridge).flip(0, 1)
+        K = _lower_triangular(X.flip(0), Y.flip(0), ridge, rounding).flip(0, 1)
     U = torch.eye(X.size(0), dtype=X.dtype, device=X.device)
     return Constrained((K @ X).norm(dim=1).sort(descending=True).values, U, K)
 
@@ -55,24 +57,24 @@ def _ratio(products: Tensor, squares: Tensor, ridge: float) -> Tensor:
     return torch.where(squares > 0, products / torch.where(total > 0, total, 1), 0)
 
 
-def _kept(S: Tensor, truncation: Truncation, X: Tensor) -> int:
-    kept = int(truncation.kept(S, (X.size(0), X.size(1)), torch.finfo(X.dtype).eps))
+def _kept(S: Tensor, truncation: Truncation, X: Tensor, rounding: float) -> int:
+    kept = int(truncation.kept(S, (X.size(0), X.size(1)), rounding))
     if kept < (truncation.count or 1):
         raise RankError(f"got rank={truncation.rank}, but only {kept} modes capture anything of Y: use rank <= {kept}")
     return kept
 
 
-def _diagonal(X: Tensor, Y: Tensor, truncation: Truncation, ridge: float) -> Constrained:
+def _diagonal(X: Tensor, Y: Tensor, truncation: Truncation, ridge: float, rounding: float) -> Constrained:
     squares = X.square().sum(dim=1)
     K = _ratio((X * Y).sum(dim=1), squares, ridge)
     S, order = (K.detach().abs() * squares.detach().sqrt()).sort(descending=True, stable=True)
-    order = order[: _kept(S, truncation, X)]
+    order = order[: _kept(S, truncation, X, rounding)]
     U = torch.zeros(len(X), len(order), dtype=X.dtype, device=X.device)
     U[order, torch.arange(len(order), device=X.device)] = 1
     return Constrained(S[: len(order)], U, K[order])
 
 
-def _circulant(X: Tensor, Y: Tensor, truncation: Truncation, ridge: float) -> Constrained:
+def _circulant(X: Tensor, Y: Tensor, truncation: Truncation, ridge: float, rounding: float) -> Constrained:
     size = len(X)
     X_hat, Y_hat = torch.fft.rfft(X, dim=0, norm="ortho"), torch.fft.rfft(Y, dim=0, norm="ortho")
     squares = X_hat.abs().square().sum(dim=1)
@@ -82,7 +84,7 @@ def _circulant(X: Tensor, Y: Tensor, truncation: Truncation, ridge: float) -> Co
     paired = (frequencies > 0) & (2 * frequencies != size)
     S, order = (K.detach().abs() * squares.detach().sqrt()).sort(descending=True, stable=True)
     widths = 1 + paired[order].long()
-    kept = _kept(S.repeat_interleave(widths), truncation, X)
+    kept = _kept(S.repeat_interleave(widths), truncation, X, rounding)
     ends = widths.cumsum(0)
     # A pair is kept or dropped as a whole: a rank is not exceeded, an energy is reached.
     count = int((ends <= kept).sum()) if truncation.energy is None else int((ends < kept).sum()) + 1
@@ -100,14 +102,14 @@ def _circulant(X: Tensor, Y: Tensor, truncation: Truncation, ridge: float) -> Co
     return Constrained(S[:count].repeat_interleave(widths), waves.flatten(1)[:, columns], core)
 
 
-def _lower_triangular(X: Tensor, Y: Tensor, ridge: float) -> Tensor:
+def _lower_triangular(X: Tensor, Y: Tensor, ridge: float, rounding: float) -> Tensor:
     """With X = L Q, row i of the best causal operator is a least squares fit to rows 0 to i of X."""
     if ridge > 0:
         X = torch.cat([X, math.sqrt(ridge) * torch.eye(len(X), dtype=X.dtype, device=X.device)], dim=1)
         Y = torch.cat([Y, Y.new_zeros(len(Y), len(Y))], dim=1)
     Q, R = torch.linalg.qr(X.mT)
     scales = R.diagonal().abs()
-    if R.size(0) < R.size(1) or bool((scales <= torch.finfo(X.dtype).eps * max(X.shape) * scales.max()).any()):
+    if R.size(0) < R.size(1) or bool((scales <= rounding * scales.max()).any()):
         raise RankError(
             f"a triangular operator on {len(X)} states needs as many independent snapshots, got X of shape "
             f"{tuple(X.shape)} and lower rank: give more snapshots, or ridge > 0"

@@ -57,8 +57,9 @@ class DMD:
         ridge: Penalty :math:`\lambda \ge 0` in the least squares problem
             :math:`\|K X - Y\|_F^2 + \lambda \|K\|_F^2`, in units of squared entries of X.
         forward_backward: Take the mean of forward and inverse backward dynamics, :math:`(K_f K_b^{-1})^{1/2}`, which
-            removes the bias of noise (Dawson et al., https://arxiv.org/abs/1507.02264). Its gradients need an operator
-            of distinct eigenvalues.
+            removes the bias of noise (Dawson et al., https://arxiv.org/abs/1507.02264). Of noisy data with eigenvalues
+            that cancel, as 0.9 and -0.9 of a bipartite graph, this root is not well defined, and neither are its
+            gradients where eigenvalues are equal: prefer `total_least_squares`.
         total_least_squares: First project the columns of both snapshots on the r leading right singular vectors of
             :math:`[X; Y]`, which removes the bias of noise, too (Hemati et al., https://arxiv.org/abs/1502.03854).
         delays: Number d of consecutive states of a series that make up one snapshot (Hankel DMD): state t becomes
@@ -180,7 +181,7 @@ class DMD:
         if is_state_constraint(self.constraint):
             check_finite("X", X)
             check_finite("Y", Y)
-            S, U, core = fit_constrained(X.double(), Y.double(), self.constraint, self.truncation, self.ridge)
+            S, U, core = fit_constrained(X, Y, self.constraint, self.truncation, self.ridge)
             self.singular_values, self._encoder, self._reduced = S, None, None
             self._assemble(U.to(X.dtype), None, core, ragged)
             return self
@@ -224,7 +225,7 @@ class DMD:
         self._reduced = Reduced.of(encoder, encoder.whiten.mT @ XY)
         self._encoder = encoder if columns is None else encoder.behind(columns)
         self.singular_values = S
-        self._controls = self._ragged = None
+        self._controls = self._ragged = self.B = None
         self._dtype = moments.dtype
         self._decompose(self._solve(self._reduced))
         self.__dict__.pop("operator", None)
@@ -248,6 +249,8 @@ class DMD:
         encoder = self._fitted("_encoder")
         if encoder is None:
             raise InputError(f"with constraint={self.constraint!r} the operator has no rows apart from its fit")
+        if encoder.whiten.dim() > 2:
+            raise InputError("rows of a batch, or of graphs by ptr, are lifted by fit itself")
         check_pair(X, Y)
         if X.dim() != 2 or X.size(1) != encoder.whiten.size(-2):
             raise InputError(f"got rows of shape {tuple(X.shape)}, expected (n, {encoder.whiten.size(-2)})")
@@ -259,7 +262,12 @@ class DMD:
         reduced, encoder = self._fitted("_reduced"), self._fitted("_encoder")
         if reduced is None or encoder is None or self.total_least_squares:
             raise InputError("a constraint on all states or total_least_squares cannot be truncated: fit again")
-        Truncation(rank)
+        if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1:
+            raise InputError(f"got rank={rank!r}, expected a positive integer")
+        if encoder.whiten.requires_grad:
+            raise InputError(
+                "this estimate carries gradients, which truncation would not keep: fit again with the rank"
+            )
         if rank > self.singular_values.size(-1):
             raise RankError(f"got rank={rank}, but the fit has rank {self.singular_values.size(-1)}")
         other = copy.copy(self)
@@ -281,7 +289,15 @@ class DMD:
         operator: LowRankOperator = self._fitted("operator")
         if (control is None) != (self.B is None):
             raise InputError("pass `control` to predict if and only if it was passed to fit")
-        return operator @ X if self.B is None or control is None else operator @ X + self.B @ control
+        following = operator.matmul(X)
+        if self.B is None or control is None:
+            return following
+        if control.dtype != X.dtype or control.shape != (self.B.size(1), *X.shape[1:]):
+            raise InputError(
+                f"got control of shape {tuple(control.shape)} and {control.dtype}, expected a row for each of "
+                f"{self.B.size(1)} inputs, a column for each of X {tuple(X.shape)}, and {X.dtype}"
+            )
+        return following + self.B @ control
 
     def forecast(self, steps: int, control: Tensor | None = None) -> Tensor:
         """The `steps` states after the last one that was fitted, shape (*batch, N, steps).
@@ -313,13 +329,15 @@ class DMD:
 
     @property
     def real_modes(self) -> Tensor:
-        r"""A real basis of the span of the modes, of their shape, with :math:`K \Phi = \Phi B` and B from `blocks`.
+        r"""A real basis of the span of the modes, of their shape; where these are eigenvectors of the operator,
+        :math:`K \Phi = \Phi B` with B from `blocks`. Exact modes under a constraint, `ridge` aside, or with
+        `forward_backward`, are not: they are what the data make of U W in a step.
 
         The columns of a complex pair :math:`a \pm i b` become :math:`\sqrt2 a, \sqrt2 b`. Real modes stay as they are.
         """
+        self._fitted("operator")
         if not self.eigs.is_complex():
             return self.modes
-        self._fitted("operator")
         W, imag = self._W, self.eigs.imag.unsqueeze(-2)
         real = torch.where(imag == 0, W.real, 2**0.5 * W.real)
         return _times(self._basis, torch.where(imag < 0, 2**0.5 * W.imag.roll(1, dims=-1), real), self._ragged)
@@ -344,8 +362,8 @@ class DMD:
     @property
     def dynamics(self) -> Tensor:
         r"""The modes' coefficients :math:`b_i \lambda_i^t` at each time of the snapshots, shape (*batch, r, T)."""
-        amplitudes = self.amplitudes.unsqueeze(-1)
-        return amplitudes * self.eigs.unsqueeze(-1) ** torch.arange(self._steps, device=amplitudes.device)
+        factors = [self.amplitudes.unsqueeze(-1), *[self.eigs.unsqueeze(-1)] * (self._steps - 1)]
+        return torch.cat(factors, dim=-1).cumprod(dim=-1)
 
     @property
     def reconstructed_data(self) -> Tensor:
@@ -407,10 +425,13 @@ class DMD:
 
     def _fit_rows(self, X: Tensor, Y: Tensor, control: Tensor | None) -> _Fitted:
         dtype, truncation, columns = X.dtype, self.truncation, None
-        differentiable = torch.is_grad_enabled() and (X.requires_grad or Y.requires_grad)
+        sources = (X, Y) if control is None else (X, Y, control)
+        differentiable = torch.is_grad_enabled() and any(source.requires_grad for source in sources)
         if differentiable or X.dim() > 2:
             X, Y = X.double(), Y.double()
         if self.total_least_squares:
+            check_finite("X", X)
+            check_finite("Y", Y)
             both = torch.cat([X, Y], dim=-2)
             columns = self._svd(both, truncation, dtype).V
             if differentiable:
@@ -455,7 +476,7 @@ class DMD:
         self._modes = None
         self._dtype = U.dtype
         self._decompose(K if K.dim() > 1 else K.diag())
-        self.operator = self._operator(U, forward, None if ragged is None else ragged.ptr)
+        self.operator = self._operator(U, forward, ragged)
         controls = self._controls
         self.B = None if controls is None else apply(self.operator.left, controls.mT)
 
@@ -463,11 +484,11 @@ class DMD:
     def _basis(self) -> Tensor:
         return self._U if self._forward is None else self._forward
 
-    def _operator(self, U: Tensor, forward: Tensor | None, ptr: Tensor | None) -> LowRankOperator:
+    def _operator(self, U: Tensor, forward: Tensor | None, ragged: Ragged | None) -> LowRankOperator:
         if forward is not None and self.constraint is None and not self.forward_backward:
             ones = torch.ones_like(self.singular_values, dtype=U.dtype)
-            return LowRankOperator(forward, ones, U, ptr=ptr)
-        return LowRankOperator(U, self.reduced_operator.to(U.dtype), U, ptr=ptr)
+            return LowRankOperator(forward, ones, U, ptr=ragged)
+        return LowRankOperator(U, self.reduced_operator.to(U.dtype), U, ptr=ragged)
 
     def _fitted(self, name: str) -> Any:
         if not hasattr(self, name):

@@ -23,10 +23,10 @@ class LowRankOperator:
         core: :math:`C`, shape (*batch, r, r), or (*batch, r) for a diagonal core; (B, r, r) or (B, r) if ragged.
         right: :math:`R`, shape (*batch, N, r); by default `left`.
         ptr: For a ragged batch, the first row of each graph and the number of rows at last, (B + 1,), int64;
-            then N counts the rows of all graphs.
+            then N counts the rows of all graphs. Or a :class:`dmdgnn.kernels.Ragged` made of it.
 
     All factors are real and share dtype and device. A product costs :math:`O(N r F)`, does not synchronise with a GPU
-    and compiles to one graph with :func:`torch.compile`. Gradients flow to all factors.
+    and by :meth:`matmul` compiles to one graph with :func:`torch.compile`. Gradients flow to all factors.
 
     Raises:
         InputError: Shapes, dtypes or devices do not fit.
@@ -38,9 +38,11 @@ class LowRankOperator:
             [0.]])
     """
 
-    def __init__(self, left: Tensor, core: Tensor, right: Tensor | None = None, *, ptr: Tensor | None = None) -> None:
+    def __init__(
+        self, left: Tensor, core: Tensor, right: Tensor | None = None, *, ptr: Tensor | Ragged | None = None
+    ) -> None:
         right = left if right is None else right
-        ragged = None if ptr is None else Ragged(ptr)
+        ragged = ptr if ptr is None or isinstance(ptr, Ragged) else Ragged(ptr)
         rank = left.size(-1) if left.dim() else 0
         batch = left.shape[:-2] if ragged is None else torch.Size((len(ragged),))
         if (
@@ -118,7 +120,8 @@ class LowRankOperator:
             return self.matmul(x.unsqueeze(-1)).squeeze(-1)
         return self.expand(self.project(x))
 
-    __matmul__ = matmul
+    def __matmul__(self, x: Tensor) -> Tensor:
+        return self.matmul(x)
 
     def _check(self, x: Tensor) -> None:
         batch = self.left.shape[:-2]
@@ -138,7 +141,7 @@ class LowRankOperator:
     def T(self) -> LowRankOperator:
         """The transpose :math:`R C^T L^T`, of each operator of a batch."""
         core = self.core.mT if self._dense_core else self.core
-        return LowRankOperator(self.right, core, self.left, ptr=self.ptr)
+        return LowRankOperator(self.right, core, self.left, ptr=self._ragged)
 
     @property
     def _dense_core(self) -> bool:
@@ -158,7 +161,7 @@ class LowRankOperator:
         if exponent < 1:
             raise InputError(f"got exponent {exponent}, expected at least 1: the identity has not low rank")
         core = self._square_core @ torch.linalg.matrix_power(self._reduced, exponent - 1)
-        return LowRankOperator(self.left, core, self.right, ptr=self.ptr)
+        return LowRankOperator(self.left, core, self.right, ptr=self._ragged)
 
     def to_dense(self) -> Tensor:
         """The matrices :attr:`shape`; for tests and small graphs."""

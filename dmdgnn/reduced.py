@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, NamedTuple, get_args
 
 import torch
@@ -50,7 +51,9 @@ class Encoder(NamedTuple):
 
     def ridged(self, ridge: float) -> Encoder:
         r"""With :math:`T + \lambda I` in the place of T."""
-        penalty = ridge / self.scale.square()
+        if ridge == 0:
+            return self
+        penalty = ridge / self.scale / self.scale
         if self.gram.dim() == self.whiten.dim():
             return self._replace(gram=self.gram + penalty * torch.eye(self.gram.size(-1)).to(self.gram))
         return self._replace(gram=self.gram + penalty.squeeze(-1))
@@ -78,23 +81,27 @@ class Reduced(NamedTuple):
         cross: :math:`N = U^T Y X^T U`.
         gram: :math:`T = U^T X X^T U + \lambda I`.
         image: :math:`H = U^T Y Y^T U`.
+        present: Which coordinates there are, bool (*batch, r); a matrix of a batch may lack some.
     """
 
     cross: Tensor
     gram: Tensor
     image: Tensor
+    present: Tensor
 
     @classmethod
     def of(cls, encoder: Encoder, projected: Tensor) -> Reduced:
         """From :math:`U^T Y` (*batch, r, F)."""
         projected = projected / encoder.scale
-        return cls(projected @ encoder.spread, encoder.gram, projected @ projected.mT)
+        present = (encoder.whiten != 0).any(dim=-2)
+        return cls(projected @ encoder.spread, encoder.gram, projected @ projected.mT, present)
 
     def truncate(self, rank: int) -> Reduced:
         """The problem on the leading coordinates."""
         diagonal = self.gram.dim() < self.cross.dim()
         gram = self.gram[..., :rank] if diagonal else self.gram[..., :rank, :rank]
-        return Reduced(self.cross[..., :rank, :rank], gram, self.image[..., :rank, :rank])
+        image, present = self.image[..., :rank, :rank], self.present[..., :rank]
+        return Reduced(self.cross[..., :rank, :rank], gram, image, present)
 
     def solve(self, constraint: SubspaceConstraint | None = None, forward_backward: bool = False) -> Tensor:
         r"""The reduced operator :math:`\tilde K` (*batch, r, r) that minimises :math:`\|\tilde K U^T X - U^T Y\|^2 +
@@ -109,9 +116,8 @@ class Reduced(NamedTuple):
         if forward_backward:
             return self._forward_backward()
         if constraint == "orthogonal":
-            K: Tensor = Polar.apply(self.cross)
-            present = self.cross.abs().sum(dim=-1) > 0
-            return K * present.unsqueeze(-1) * present.unsqueeze(-2)
+            K: Tensor = Polar.apply(self.cross + torch.diag_embed(~self.present))
+            return K * self.present.unsqueeze(-1)
         if constraint is None:
             return _right_divide(self.cross, self.gram)
         Q = self.cross + self.cross.mT if constraint == "symmetric" else self.cross - self.cross.mT
@@ -122,15 +128,32 @@ class Reduced(NamedTuple):
 
     def _forward_backward(self) -> Tensor:
         forward = self.solve()
+        # Coordinates that a matrix of a batch lacks get eigenvalues of their own, distinct so that eig has gradients.
+        filling = torch.diag_embed(~self.present * (math.pi + torch.arange(self.present.size(-1)).to(self.cross)))
+        cross, own = self.cross + filling, forward + filling
         # K_b = N^T H^-1 maps back, so K_f K_b^-1 = K_f H N^-T.
-        squared = _solve_robustly(self.cross, (forward @ self.image).mT).mT
-        values, W = robust(torch.linalg.eig, squared.cpu())
-        own = torch.linalg.solve(W, forward.cpu().to(W.dtype) @ W).diagonal(dim1=-2, dim2=-1)
-        roots = values.sqrt()
-        roots = torch.where((roots.conj() * own).real < 0, -roots, roots)
-        # A negative square has no real root: there, noise exceeds the signal, and the forward value stands.
-        roots = torch.where((values.imag == 0) & (values.real < 0), own.real.to(W.dtype), roots)
-        return torch.linalg.solve(W, W * roots.unsqueeze(-2), left=False).real.to(self.cross.device)
+        squared = _solve_robustly(cross, (own @ (self.image + filling)).mT).mT
+        # Where nothing was lost to noise, K_f is a root, whether or not its square has other ones. And where a
+        # direction dies within a step, nothing maps back.
+        rounding = torch.finfo(cross.dtype).eps ** 0.5
+        exact = (own @ own - squared).norm(dim=(-2, -1)) <= rounding * squared.norm(dim=(-2, -1))
+        values = torch.linalg.svdvals(cross.detach())
+        settled = (exact | (values[..., -1] <= rounding**2 * values.size(-1) * values[..., 0])).detach()
+        if bool(settled.all()):
+            return forward
+        K = torch.where(settled[..., None, None], forward, _root(squared, own))
+        return torch.where(self.present.unsqueeze(-1) & self.present.unsqueeze(-2), K, 0)
+
+
+def _root(squared: Tensor, near: Tensor) -> Tensor:
+    """The real square root with eigenvalues of the signs that they have in the matrix `near`."""
+    values, W = robust(torch.linalg.eig, squared.cpu())
+    own = torch.linalg.solve(W, near.cpu().to(W.dtype) @ W).diagonal(dim1=-2, dim2=-1)
+    roots = values.sqrt()
+    roots = torch.where((roots.conj() * own).real < 0, -roots, roots)
+    # A negative square has no real root: there, noise exceeds the signal, and the forward value stands.
+    roots = torch.where((values.imag == 0) & (values.real < 0), own.real.to(W.dtype), roots)
+    return torch.linalg.solve(W, W * roots.unsqueeze(-2), left=False).real.to(squared.device)
 
 
 def _right_divide(A: Tensor, T: Tensor) -> Tensor:
@@ -139,4 +162,6 @@ def _right_divide(A: Tensor, T: Tensor) -> Tensor:
 
 
 def _solve_robustly(A: Tensor, B: Tensor) -> Tensor:
-    return robust(lambda matrix: (torch.linalg.solve(matrix, B.to(matrix)),), A)[0]
+    size = A.size(-1)
+    both = torch.cat([A, B], dim=-1)
+    return robust(lambda matrix: (torch.linalg.solve(matrix[..., :size], matrix[..., size:]),), both)[0]

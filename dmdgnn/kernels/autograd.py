@@ -12,9 +12,20 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 
 from dmdgnn.kernels.robust import robust
+
+
+class Once(Function):
+    """Passes a gradient on, and refuses to be differentiated along with what it was computed from."""
+
+    @staticmethod
+    def forward(ctx: Any, gradient: Tensor, *sources: Tensor) -> Tensor:
+        return gradient.view_as(gradient)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        raise RuntimeError("DMD has no second derivatives: do not differentiate its gradient")
 
 
 class LeadingSubspace(Function):
@@ -34,19 +45,26 @@ class LeadingSubspace(Function):
         return V.clone()
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         X, V = ctx.saved_tensors
-        kept = (V != 0).any(dim=-2)
-        values, vectors = robust(torch.linalg.eigh, X.mT @ X)
-        dropped = torch.arange(values.size(-1), device=X.device) < values.size(-1) - kept.sum(dim=-1, keepdim=True)
-        own = (X @ V).square().sum(dim=-2)
-        gaps = own.unsqueeze(-2) - values.unsqueeze(-1)  # shape (*batch, F, r)
-        defined = (
-            dropped.unsqueeze(-1) & kept.unsqueeze(-2) & (gaps > torch.finfo(X.dtype).eps * values[..., -1:, None])
-        )
-        turned = vectors @ torch.where(defined, vectors.mT @ grad / gaps, 0) @ V.mT
-        return X @ (turned + turned.mT), None
+        return Once.apply(_turned(X.detach(), V, grad.detach()), X, grad), None
+
+
+def _turned(X: Tensor, V: Tensor, grad: Tensor) -> Tensor:
+    peak = X.abs().amax(dim=(-2, -1), keepdim=True)
+    scale = torch.where(peak > 0, peak, 1)
+    X = X / scale
+    _, S, Wh = robust(lambda A: tuple(torch.linalg.svd(A, full_matrices=False)), X)
+    own = torch.linalg.vector_norm(X @ V, dim=-2).unsqueeze(-2)
+    kept = (V != 0).any(dim=-2).unsqueeze(-2)
+    dropped = torch.arange(S.size(-1), device=X.device).unsqueeze(-1) >= kept.sum(dim=-1, keepdim=True)
+    gaps = own - S.unsqueeze(-1)  # shape (*batch, min(N, F), r)
+    defined = dropped & kept & (gaps > torch.finfo(X.dtype).eps * max(X.shape[-2:]) * S[..., :1, None])
+    seen = Wh @ grad
+    turned = Wh.mT @ torch.where(defined, seen / (gaps * (own + S.unsqueeze(-1))), 0)
+    turned = turned + torch.where(kept, (grad - Wh.mT @ seen) / own.square(), 0)
+    turned = turned @ V.mT
+    return X @ (turned + turned.mT) / scale
 
 
 class Lyapunov(Function):
@@ -56,15 +74,16 @@ class Lyapunov(Function):
     def forward(ctx: Any, T: Tensor, Q: Tensor) -> Tensor:
         values, vectors = robust(torch.linalg.eigh, T)
         K = _solve(values, vectors, Q)
-        ctx.save_for_backward(values, vectors, K)
+        ctx.save_for_backward(T, Q, values, vectors, K)
         return K
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
-        values, vectors, K = ctx.saved_tensors
-        grad_Q = _solve(values, vectors, grad)
-        return -(K.mT @ grad_Q + grad_Q @ K.mT), grad_Q
+        T, Q, values, vectors, K = ctx.saved_tensors
+        with torch.no_grad():
+            grad_Q = _solve(values, vectors, grad)
+            grad_T = -(K.mT @ grad_Q + grad_Q @ K.mT)
+        return Once.apply(grad_T, T, Q, grad), Once.apply(grad_Q, T, Q, grad)
 
 
 def _solve(values: Tensor, vectors: Tensor, Q: Tensor) -> Tensor:
@@ -78,13 +97,15 @@ class Polar(Function):
     @staticmethod
     def forward(ctx: Any, A: Tensor) -> Tensor:
         U, S, Vh = robust(torch.linalg.svd, A)
-        ctx.save_for_backward(U, S, Vh)
+        ctx.save_for_backward(A, U, S, Vh)
         return U @ Vh
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tensor:
-        U, S, Vh = ctx.saved_tensors
-        turned = U.mT @ grad @ Vh.mT
-        sums = S.unsqueeze(-1) + S.unsqueeze(-2)
-        return U @ torch.where(sums > 0, (turned - turned.mT) / sums, 0) @ Vh
+        A, U, S, Vh = ctx.saved_tensors
+        with torch.no_grad():
+            turned = U.mT @ grad @ Vh.mT
+            sums = S.unsqueeze(-1) + S.unsqueeze(-2)
+            defined = sums > torch.finfo(S.dtype).eps * S.size(-1) * S[..., :1, None]
+            grad_A = U @ torch.where(defined, (turned - turned.mT) / sums, 0) @ Vh
+        return Once.apply(grad_A, A, grad)

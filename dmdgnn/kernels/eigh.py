@@ -29,7 +29,7 @@ def top_eigh(matrix: Tensor, count: int | None = None) -> tuple[Tensor, Tensor]:
         with contextlib.suppress(ImportError):
             return _range_eigh(matrix, count)
     values, vectors = robust(torch.linalg.eigh, matrix)
-    return values[..., -count:].flip(-1), vectors[..., -count:].flip(-1)
+    return values.flip(-1)[..., :count], vectors.flip(-1)[..., :count]
 
 
 def _range_eigh(matrix: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -60,6 +60,8 @@ class Moments:
             if not bool(squares.isfinite().all()):
                 check_finite(name, matrix)
                 raise InputError(f"the squares of {name} overflow float64: scale both snapshots down")
+            if not bool(squares.max() > 1e-280) and bool(matrix.any()):
+                raise InputError(f"the squares of {name} vanish in float64: scale both snapshots up")
         return moments
 
     @classmethod
@@ -129,8 +131,10 @@ class RowChunks:
     rows: int | None = None
 
     def __post_init__(self) -> None:
-        if self.X.ndim != 2 or self.X.shape != self.Y.shape:
-            raise InputError(f"got X {tuple(self.X.shape)} and Y {tuple(self.Y.shape)}, expected (N, F) for both")
+        if self.X.ndim != 2 or self.X.shape != self.Y.shape or 0 in self.X.shape:
+            raise InputError(
+                f"got X {tuple(self.X.shape)} and Y {tuple(self.Y.shape)}, expected (N, F) for both, not empty"
+            )
         if self.rows is not None and self.rows < 1:
             raise InputError(f"got rows={self.rows}, expected at least 1")
 

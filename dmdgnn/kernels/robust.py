@@ -50,7 +50,7 @@ def robust(factorise: Factorisation, matrix: Tensor) -> tuple[Tensor, ...]:
             return tuple(_like(matrix, factor) for factor in factorise(attempt))
     raise FactorizationError(
         f"the factorisation of a matrix of shape {tuple(matrix.shape)} did not converge: scale its entries, now up to "
-        f"{float(precise.abs().max()):.3g}"
+        f"{float(precise.detach().abs().max()):.3g}"
     )
 
 

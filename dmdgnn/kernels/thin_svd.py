@@ -19,8 +19,8 @@ Method = Literal["auto", "gram", "randomized", "full"]
 
 # Squaring costs the relative accuracy eps (sigma_1 / sigma_r)^2; 'auto' takes up to 2.5e-9.
 GRAM_CONDITION = 3e-4
-# Between these bounds for the largest, sums of squares in float64 neither overflow nor vanish.
-SAFE_SQUARES = (1e-280, 1e280)
+# Between these bounds for the largest square sum of a column, neither squares nor products overflow or vanish.
+SAFE_SQUARES = {torch.float32: (1e-50, 1e60), torch.float64: (1e-280, 1e280)}
 OVERSAMPLING = 10
 POWER_ITERATIONS = 4
 
@@ -97,7 +97,8 @@ def thin_svd(
         tolerance = max(torch.finfo(rounding or X.dtype).eps * max(X.shape[-2:]), floor)
         kept = truncation.kept(svd.S, (X.size(-2), X.size(-1)), tolerance)
         last = svd.S.gather(-1, (kept - 1).clamp(min=0).unsqueeze(-1))
-        if not bool((last < GRAM_CONDITION * svd.S[..., :1]).any()):
+        wanted = min(truncation.count or 1, *X.shape[-2:])
+        if not bool(((last < GRAM_CONDITION * svd.S[..., :1]).squeeze(-1) | (kept < wanted)).any()):
             break
 
     if X.dim() == 2:
@@ -144,14 +145,18 @@ def _scaled_gram(X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """X, its Gram matrix and one, or, where squares would overflow or vanish, X over its largest entry, and that."""
     gram = inner(X, X)
     squares = gram.diagonal(dim1=-2, dim2=-1).amax(dim=-1)
-    low, high = SAFE_SQUARES
+    low, high = SAFE_SQUARES[X.dtype]
     if bool(((squares > low) & (squares < high)).all()):
         return X, gram, torch.ones_like(squares)[..., None, None]
     check_finite("X", X)
+    X, scale = _in_units_of_the_largest(X)
+    return X, inner(X, X), scale
+
+
+def _in_units_of_the_largest(X: Tensor) -> tuple[Tensor, Tensor]:
     peak = X.abs().amax(dim=(-2, -1), keepdim=True).double()
     scale = torch.where(peak > 0, peak, 1)
-    X = X.double() / scale
-    return X, inner(X, X), scale
+    return X.double() / scale, scale
 
 
 def _full(X: Tensor, count: int | None, seed: int) -> tuple[ThinSVD, float]:
@@ -162,6 +167,7 @@ def _full(X: Tensor, count: int | None, seed: int) -> tuple[ThinSVD, float]:
 
 def _randomized(X: Tensor, count: int | None, seed: int) -> tuple[ThinSVD, float]:
     check_finite("X", X)
+    X, scale = _in_units_of_the_largest(X)
     columns = _limited(count and count + OVERSAMPLING, X)
     generator = torch.Generator().manual_seed(seed)
     # Drawn on the CPU, the numbers are the same on every device.
@@ -171,7 +177,7 @@ def _randomized(X: Tensor, count: int | None, seed: int) -> tuple[ThinSVD, float
         Q = torch.linalg.qr(inner(X, Q)).Q
         Q = torch.linalg.qr(apply(X, Q)).Q
     (V, S, U), _ = _full(inner(X, Q), count, seed)
-    return ThinSVD(apply(Q, U), S, V), 0.0
+    return ThinSVD(apply(Q, U), S * scale.squeeze(-1), V), 0.0
 
 
 def _limited(count: int | None, X: Tensor) -> int:
@@ -189,7 +195,7 @@ def right_svd(
     values, V = top_eigh(gram, truncation.count and min(truncation.count, *shape))
     S = values.clamp(min=0).sqrt()
     floor = math.sqrt(torch.finfo(torch.float64).eps * len(gram))
-    kept = int(truncation.kept(S, shape, max(torch.finfo(dtype).eps * max(shape), floor)))
+    kept = int(truncation.kept(S[: min(shape)], shape, max(torch.finfo(dtype).eps * max(shape), floor)))
     check_rank(kept, shape, truncation)
     return S[:kept], V[:, :kept]
 

@@ -1,0 +1,98 @@
+"""Time and memory of a function, and tables of what was measured."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+THREADS = 2
+Row = dict[str, Any]
+
+
+def seconds(function: Callable[..., object], *arguments: Any, **options: Any) -> float:
+    """Median wall clock time of five calls with these arguments, after one for warm-up."""
+    function(*arguments, **options)
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        function(*arguments, **options)
+        times.append(time.perf_counter() - start)
+    return sorted(times)[2]
+
+
+def resident(field: str = "VmRSS") -> float:
+    """Resident memory of this process in MB, now ('VmRSS') or at its peak ('VmHWM'); Linux."""
+    match = re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert match is not None
+    return int(match[1]) / 1000
+
+
+def peak_above(function: Callable[[], object]) -> float:
+    """How far resident memory rises, in MB, above what it is before the call."""
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
+    before = resident()
+    function()
+    return resident("VmHWM") - before
+
+
+def in_child(script: str, *arguments: str, timeout: float | None = None) -> Any:
+    """What the script prints as the last line, JSON, when called with the arguments in a process of its own."""
+    threads = {name: str(THREADS) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+    output = subprocess.run(
+        [sys.executable, script, *arguments],
+        env={**os.environ, **threads},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=timeout,
+    ).stdout
+    return json.loads(output.splitlines()[-1])
+
+
+def machine() -> Row:
+    """What the numbers were measured on."""
+    import torch
+
+    processor = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    return {
+        "processor": processor[1] if processor else platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": THREADS,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+def write_json(path: Path, rows: list[Row]) -> None:
+    """Write the machine and the rows; rows of the same work and rival that are already there are replaced."""
+    names = {(row["work"], row["rival"]) for row in rows}
+    kept = json.loads(path.read_text())["rows"] if path.exists() else []
+    kept = [row for row in kept if (row["work"], row["rival"]) not in names]
+    path.write_text(json.dumps({"machine": machine(), "rows": kept + rows}, indent=2) + "\n")
+
+
+def markdown(rows: list[Row]) -> str:
+    """The rows as a Markdown table."""
+    lines = ["| work | rival | ours | rival's | ratio | target | more |", "|---|---|---|---|---|---|---|"]
+    for row in rows:
+        more = ", ".join(f"{name} {_number(value)}" for name, value in row.get("more", {}).items())
+        cells = (row["work"], row["rival"], _seconds(row["ours_s"]), _seconds(row["rival_s"]), f"{row['ratio']:.3g}x")
+        lines.append(f"| {' | '.join(cells)} | {row.get('target', '')} | {more} |")
+    return "\n".join(lines)
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value * 1000:.3g} ms" if value < 1 else f"{value:.3g} s"
+
+
+def _number(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
