@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 
 from dmdgnn.errors import InputError, RankError
-from dmdgnn.kernels.truncation import Truncation
+from dmdgnn.kernels.truncation import Truncation, rounding_level
 
 StateConstraint = Literal["diagonal", "circulant", "lower_triangular", "upper_triangular"]
 STATE_CONSTRAINTS = get_args(StateConstraint)
+# States of which all modes are kept without being asked for: 800 MB.
+ALL_MODES = 10_000
 
 
 class Constrained(NamedTuple):
@@ -31,18 +33,30 @@ def fit_constrained(
     X: Tensor, Y: Tensor, constraint: StateConstraint, truncation: Truncation, ridge: float
 ) -> Constrained:
     """The operator of a constraint that fits best, for snapshots (N, F); in float64."""
-    rounding = torch.finfo(X.dtype).eps * max(X.shape)
-    X, Y = X.double(), Y.double()
     if X.dim() != 2:
         raise InputError(f"the constraint {constraint!r} takes one matrix (N, F), got shape {tuple(X.shape)}")
     if truncation.rank == "optimal":
         raise InputError(f"rank='optimal' is a rule for singular values; with {constraint!r} give a number or `energy`")
+    if truncation != Truncation() and constraint not in ("diagonal", "circulant"):
+        raise InputError(f"a triangular operator has full rank: with {constraint!r}, give neither rank nor energy")
+    if truncation == Truncation() and len(X) > ALL_MODES:
+        raise InputError(f"all {len(X)} modes of {len(X)} states would fill a square matrix: give rank or energy")
+    rounding = rounding_level(X.shape, X.dtype)
+    peak = X.detach().abs().max().double()
+    scale = torch.where(peak > 0, peak, 1)
+    fitted = _fit(
+        X.double() / scale, Y.double() / scale, constraint, truncation, ridge / float(scale) / float(scale), rounding
+    )
+    return fitted._replace(S=fitted.S * scale)
+
+
+def _fit(
+    X: Tensor, Y: Tensor, constraint: StateConstraint, truncation: Truncation, ridge: float, rounding: float
+) -> Constrained:
     if constraint == "diagonal":
         return _diagonal(X, Y, truncation, ridge, rounding)
     if constraint == "circulant":
         return _circulant(X, Y, truncation, ridge, rounding)
-    if truncation != Truncation():
-        raise InputError(f"a triangular operator has full rank: with {constraint!r}, give neither rank nor energy")
     if constraint == "lower_triangular":
         K = _lower_triangular(X, Y, ridge, rounding)
     else:

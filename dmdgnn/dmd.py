@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, NamedTuple, TypeGuard, cast
+from typing import Literal, NamedTuple, NoReturn, TypeGuard, cast
 
 import torch
 from torch import Tensor
 
 from dmdgnn.constraints import STATE_CONSTRAINTS, StateConstraint, fit_constrained
-from dmdgnn.errors import InputError, RankError
+from dmdgnn.errors import InputError, NotFittedError, RankError
 from dmdgnn.kernels.autograd import LeadingSubspace
 from dmdgnn.kernels.moments import Moments, check_pair
 from dmdgnn.kernels.ragged import Ragged
@@ -56,15 +56,16 @@ class DMD:
               independent snapshots or `ridge`. The modes are exact and projected ones at once.
         ridge: Penalty :math:`\lambda \ge 0` in the least squares problem
             :math:`\|K X - Y\|_F^2 + \lambda \|K\|_F^2`, in units of squared entries of X.
-        forward_backward: Take the mean of forward and inverse backward dynamics, :math:`(K_f K_b^{-1})^{1/2}`, which
-            removes the bias of noise (Dawson et al., https://arxiv.org/abs/1507.02264). Of noisy data with eigenvalues
-            that cancel, as 0.9 and -0.9 of a bipartite graph, this root is not well defined, and neither are its
-            gradients where eigenvalues are equal: prefer `total_least_squares`.
+        forward_backward: Take the mean of forward and inverse backward dynamics, which removes the bias of noise
+            (Dawson et al., https://arxiv.org/abs/1507.02264). Their :math:`(K_f K_b^{-1})^{1/2}` leaves open which
+            root, above all for eigenvalues that cancel, as those of bipartite graphs do. With
+            :math:`M = (K_f + K_b^{-1}) / 2` and :math:`E = (K_f - K_b^{-1}) / 2`, here it is
+            :math:`K = M - M^{-1} E^2 / 2`, of the same eigenvalues to second order in E.
         total_least_squares: First project the columns of both snapshots on the r leading right singular vectors of
             :math:`[X; Y]`, which removes the bias of noise, too (Hemati et al., https://arxiv.org/abs/1502.03854).
         delays: Number d of consecutive states of a series that make up one snapshot (Hankel DMD): state t becomes
             the rows :math:`[x_t; x_{t+1}; \dots; x_{t+d-1}]`.
-        seed: Of the randomized kernel.
+        seed: Of the randomized kernel. Its gradients are as exact as the subspace that it finds.
 
     Attributes:
         singular_values: S (*batch, r), float64, descending; under a constraint on all states, the norms of what each
@@ -90,12 +91,13 @@ class DMD:
     tensor([0.9000, 0.5000], dtype=torch.float64)
     """
 
+    # What `fit` sets, and forgets before the next.
     singular_values: Tensor
     reduced_operator: Tensor
     eigs: Tensor
     operator: LowRankOperator
     B: Tensor | None
-    # Rows of U and of the exact modes before W, and W itself; None where there are none.
+    # Rows of U and of the exact modes before W, and W itself.
     _U: Tensor
     _forward: Tensor | None
     _W: Tensor
@@ -132,6 +134,10 @@ class DMD:
             raise InputError(f"got constraint={constraint!r}, expected None or one of {', '.join(map(repr, names))}")
         if not (isinstance(ridge, int | float) and 0 <= ridge < float("inf")):
             raise InputError(f"got ridge={ridge!r}, expected a number of at least 0")
+        if svd == "randomized" and self.truncation.count is None:
+            raise InputError("the randomized kernel needs a number as rank: give one, or take another kernel")
+        if isinstance(seed, bool) or not isinstance(seed, int):
+            raise InputError(f"got seed={seed!r}, expected an integer")
         if isinstance(delays, bool) or not isinstance(delays, int) or delays < 1:
             raise InputError(f"got delays={delays!r}, expected an integer of at least 1")
         if forward_backward and (constraint is not None or ridge > 0):
@@ -169,13 +175,19 @@ class DMD:
             InputError: Wrong shape, dtype or device, NaN or infinite entries, options that do not go together.
             RankError: `rank` is above what X has.
         """
+        fitted = self._unfitted()
+        fitted._fit(X, Y, control, ptr)
+        self.__dict__ = fitted.__dict__
+        return self
+
+    def _fit(self, X: Tensor, Y: Tensor | None, control: Tensor | None, ptr: Tensor | None) -> None:
         series = Y is None
         X, Y = self._pairs(X, Y)
         if control is not None:
-            control = self._checked_control(control, X)
+            control = self._checked_control(control, X, series)
         ragged = None if ptr is None else self._checked_ragged(ptr, X, series or control is not None)
 
-        self._first, self._last = X[..., :1], Y[..., -1:]
+        self._first, self._last = X[..., :1].clone(), Y[..., -1:].clone()
         self._steps = X.size(-1) + series + self.delays - 1
         self._controls = None
         if is_state_constraint(self.constraint):
@@ -184,7 +196,7 @@ class DMD:
             S, U, core = fit_constrained(X, Y, self.constraint, self.truncation, self.ridge)
             self.singular_values, self._encoder, self._reduced = S, None, None
             self._assemble(U.to(X.dtype), None, core, ragged)
-            return self
+            return
 
         if ragged is None:
             fitted = self._fit_rows(X, Y, control)
@@ -197,7 +209,6 @@ class DMD:
         if control is not None:
             self._controls = control.double() @ fitted.encoder.whiten
         self._assemble(fitted.U, fitted.forward, self._solve(fitted.reduced), ragged)
-        return self
 
     def fit_moments(self, moments: Moments) -> DMD:
         """Estimate the operator from sums over rows that are elsewhere: on disk, in a stream, on other machines.
@@ -214,6 +225,8 @@ class DMD:
                 "moments allow the kernels 'auto' and 'gram', no delays, and no constraint on all states: "
                 f"got svd={self.svd!r}, delays={self.delays}, constraint={self.constraint!r}"
             )
+        if 0 < float(moments.XX.diagonal().max()) < 1e-280:
+            raise InputError("the squares of X vanish in float64: scale both snapshots up")
         XX, XY, shape = moments.XX, moments.XY, (moments.rows, len(moments.XX))
         truncation, columns = self.truncation, None
         if self.total_least_squares:
@@ -222,13 +235,14 @@ class DMD:
             truncation = Truncation(truncation.count)
         S, V = right_svd(XX, shape, moments.dtype, truncation)
         encoder = Encoder.of_svd(S, V).ridged(self.ridge)
-        self._reduced = Reduced.of(encoder, encoder.whiten.mT @ XY)
-        self._encoder = encoder if columns is None else encoder.behind(columns)
-        self.singular_values = S
-        self._controls = self._ragged = self.B = None
-        self._dtype = moments.dtype
-        self._decompose(self._solve(self._reduced))
-        self.__dict__.pop("operator", None)
+        fitted = self._unfitted()
+        fitted._reduced = Reduced.of(encoder, encoder.whiten.mT @ XY)
+        fitted._encoder = encoder if columns is None else encoder.behind(columns)
+        fitted.singular_values = S
+        fitted._controls = fitted.B = None
+        fitted._dtype = moments.dtype
+        fitted._decompose(fitted._solve(fitted._reduced))
+        self.__dict__ = fitted.__dict__
         return self
 
     def lift(self, X: Tensor, Y: Tensor) -> LowRankOperator:
@@ -246,7 +260,7 @@ class DMD:
         return _times(U if forward is None else forward, self._W, None)
 
     def _lift_rows(self, X: Tensor, Y: Tensor) -> tuple[Tensor, Tensor | None]:
-        encoder = self._fitted("_encoder")
+        encoder = self._encoder
         if encoder is None:
             raise InputError(f"with constraint={self.constraint!r} the operator has no rows apart from its fit")
         if encoder.whiten.dim() > 2:
@@ -259,7 +273,7 @@ class DMD:
     def truncate(self, rank: int) -> DMD:
         """The estimate that :meth:`fit` would make of the same snapshots with a lower rank, from what it has: for a
         sweep of ranks after one factorisation."""
-        reduced, encoder = self._fitted("_reduced"), self._fitted("_encoder")
+        reduced, encoder = self._reduced, self._encoder
         if reduced is None or encoder is None or self.total_least_squares:
             raise InputError("a constraint on all states or total_least_squares cannot be truncated: fit again")
         if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1:
@@ -285,8 +299,11 @@ class DMD:
         return other
 
     def predict(self, X: Tensor, control: Tensor | None = None) -> Tensor:
-        """The states one step after X (*batch, N, F), under the inputs `control` (q, F) if it was fitted with such."""
-        operator: LowRankOperator = self._fitted("operator")
+        """The states one step after X (*batch, N, F), under the inputs `control` (q, F) if it was fitted with such.
+
+        With `delays`, the states are those that it was fitted to, d consecutive ones in a column.
+        """
+        operator = self.operator
         if (control is None) != (self.B is None):
             raise InputError("pass `control` to predict if and only if it was passed to fit")
         following = operator.matmul(X)
@@ -322,7 +339,6 @@ class DMD:
     @property
     def modes(self) -> Tensor:
         r"""Modes :math:`\Phi`, shape (*batch, N, r), or (N, r) for graphs by `ptr`; column i belongs to `eigs[i]`."""
-        self._fitted("operator")
         if self._modes is None:
             self._modes = _times(self._basis, self._W, self._ragged)
         return self._modes
@@ -335,7 +351,6 @@ class DMD:
 
         The columns of a complex pair :math:`a \pm i b` become :math:`\sqrt2 a, \sqrt2 b`. Real modes stay as they are.
         """
-        self._fitted("operator")
         if not self.eigs.is_complex():
             return self.modes
         W, imag = self._W, self.eigs.imag.unsqueeze(-2)
@@ -346,7 +361,7 @@ class DMD:
     def blocks(self) -> Tensor:
         r"""The operator on its `real_modes`, (*batch, r, r): eigenvalues on the diagonal, and for a complex pair the
         block :math:`[[\Re\lambda, \Im\lambda], [-\Im\lambda, \Re\lambda]]`."""
-        eigs = self._fitted("eigs")
+        eigs = self.eigs
         if not eigs.is_complex():
             return torch.diag_embed(eigs)
         first = eigs.imag[..., :-1].clamp(min=0)
@@ -357,7 +372,7 @@ class DMD:
     def amplitudes(self) -> Tensor:
         """Coefficients of the first snapshot in the modes by least squares, shape (*batch, r)."""
         first = self._series("_first")
-        return torch.linalg.lstsq(self.modes, first.to(self.modes.dtype)).solution.squeeze(-1)
+        return (torch.linalg.pinv(self.modes) @ first.to(self.modes.dtype)).squeeze(-1)
 
     @property
     def dynamics(self) -> Tensor:
@@ -375,12 +390,12 @@ class DMD:
     @property
     def frequency(self) -> Tensor:
         r"""Cycles in a step, :math:`\arg \lambda / 2 \pi`, shape (*batch, r)."""
-        return self._fitted("eigs").angle() / (2 * math.pi)
+        return self.eigs.angle() / (2 * math.pi)
 
     @property
     def growth_rate(self) -> Tensor:
         r"""Rate of growth in a step, :math:`\log |\lambda|`, shape (*batch, r)."""
-        return self._fitted("eigs").abs().log()
+        return self.eigs.abs().log()
 
     def _pairs(self, X: Tensor, Y: Tensor | None) -> tuple[Tensor, Tensor]:
         check_matrix("X", X)
@@ -395,17 +410,19 @@ class DMD:
                 f"got {X.size(-1)} states and no Y, expected at least {self.delays + 1}, a snapshot and one after it, "
                 "in the columns of X"
             )
+        if self.delays == 1:
+            return X[..., :-1], X[..., 1:]
         width = X.size(-1) - self.delays + 1
         states = torch.cat([X[..., delay : delay + width] for delay in range(self.delays)], dim=-2)
         return states[..., :-1], states[..., 1:]
 
-    def _checked_control(self, control: Tensor, X: Tensor) -> Tensor:
+    def _checked_control(self, control: Tensor, X: Tensor, series: bool) -> Tensor:
         options = (self.constraint, self.forward_backward, self.total_least_squares, self.delays, self.mode_type)
         if options != (None, False, False, 1, "exact"):
             raise InputError("control goes with exact modes, and with no other option than rank, energy, svd and ridge")
         check_matrix("control", control)
         check_finite("control", control)
-        if X.dim() != 2 or control.dim() != 2 or control.size(1) not in (X.size(1), X.size(1) + 1):
+        if X.dim() != 2 or control.dim() != 2 or control.size(1) not in (X.size(1), X.size(1) + series):
             raise InputError(f"got control of shape {tuple(control.shape)}, expected (q, {X.size(1)})")
         return control[:, : X.size(1)].to(X)
 
@@ -414,7 +431,9 @@ class DMD:
             raise InputError("graphs by ptr take X and Y (N, F), and neither control nor a constraint on all states")
         if self.truncation.count is None:
             raise InputError("graphs by ptr share one rank: give a number")
-        ragged = Ragged(ptr, block_rows=max(1, RAGGED_ENTRIES // X.size(1)))
+        ragged = Ragged(
+            ptr.to(X.device) if isinstance(ptr, Tensor) else ptr, block_rows=max(1, RAGGED_ENTRIES // X.size(1))
+        )
         if ragged.num_rows != len(X):
             raise InputError(f"got ptr for {ragged.num_rows} rows, but X has {len(X)}")
         return ragged
@@ -469,6 +488,8 @@ class DMD:
         eigs, W = eigs.gather(-1, order), W.take_along_dim(order.unsqueeze(-2), dim=-1)
         dtype = self._dtype.to_complex() if eigs.is_complex() else self._dtype
         self.eigs, self._W = eigs.to(K.device, dtype), W.to(K.device)
+        if not bool(self.eigs.detach().isfinite().all()):
+            raise InputError(f"eigenvalues overflow {self._dtype}: scale Y down, or fit in torch.float64")
 
     def _assemble(self, U: Tensor, forward: Tensor | None, K: Tensor, ragged: Ragged | None) -> None:
         """Sets what follows from the factors: the rows U, those of the exact modes, and the reduced operator."""
@@ -490,18 +511,24 @@ class DMD:
             return LowRankOperator(forward, ones, U, ptr=ragged)
         return LowRankOperator(U, self.reduced_operator.to(U.dtype), U, ptr=ragged)
 
-    def _fitted(self, name: str) -> Any:
-        if not hasattr(self, name):
-            missing = "its rows are elsewhere: use lift and lift_modes" if hasattr(self, "eigs") else "call fit first"
-            raise InputError(f"this DMD has no {name.strip('_')} yet, {missing}")
-        return getattr(self, name)
-
     def _series(self, name: str) -> Tensor:
-        self._fitted("operator")
-        if self._ragged is not None or (self._controls is not None and name == "_first"):
-            raise InputError("graphs by ptr and states under control have no dynamics of their own: use predict")
+        if self.operator.ptr is not None:
+            raise InputError("graphs by ptr have no common dynamics: use predict")
+        if self._controls is not None and name == "_first":
+            raise InputError("states under control have no dynamics of their own: use predict or forecast")
         state: Tensor = getattr(self, name)
         return state
+
+    def _unfitted(self) -> DMD:
+        other = copy.copy(self)
+        other.__dict__ = {name: value for name, value in vars(self).items() if name not in DMD.__annotations__}
+        return other
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name not in DMD.__annotations__ and not hasattr(type(self), name):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        missing = "its rows are elsewhere: use lift and lift_modes" if "eigs" in vars(self) else "call fit first"
+        raise NotFittedError(f"this DMD has no {name.strip('_')} yet, {missing}")
 
     def __repr__(self) -> str:
         options = {

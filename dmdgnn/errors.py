@@ -9,6 +9,10 @@ class InputError(DMDGNNError, ValueError):
     """An argument has a wrong shape, dtype, device or value."""
 
 
+class NotFittedError(InputError, AttributeError):
+    """A result was asked for before there is one."""
+
+
 class RankError(DMDGNNError, ValueError):
     """The rank asked for is above what the data have."""
 

@@ -176,7 +176,8 @@ class LowRankOperator:
     @property
     def modes(self) -> Tensor:
         """Eigenvectors of K for :attr:`eigs`, complex, shape (*batch, N, r), or (N, r) if ragged."""
-        vectors = self._square_core.to(self.eigs.dtype) @ torch.linalg.eig(self._reduced).eigenvectors
+        vectors = torch.linalg.eig(self._reduced).eigenvectors
+        vectors = self._square_core.to(vectors.dtype) @ vectors
         return torch.complex(self._lift(vectors.real), self._lift(vectors.imag))
 
     def to(self, *args: torch.device | torch.dtype | str) -> LowRankOperator:

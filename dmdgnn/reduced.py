@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal, NamedTuple, get_args
 
 import torch
@@ -55,7 +54,7 @@ class Encoder(NamedTuple):
             return self
         penalty = ridge / self.scale / self.scale
         if self.gram.dim() == self.whiten.dim():
-            return self._replace(gram=self.gram + penalty * torch.eye(self.gram.size(-1)).to(self.gram))
+            return self._replace(gram=self.gram + penalty * torch.eye(self.gram.size(-1), device=self.gram.device))
         return self._replace(gram=self.gram + penalty.squeeze(-1))
 
     def behind(self, columns: Tensor) -> Encoder:
@@ -75,18 +74,18 @@ class Encoder(NamedTuple):
 
 
 class Reduced(NamedTuple):
-    r"""What DMD needs of snapshots in units of :math:`\sigma_1`, all (*batch, r, r) but a diagonal `gram` (*batch, r).
+    r"""What DMD needs of snapshots in units of :math:`\sigma_1`.
 
     Args:
-        cross: :math:`N = U^T Y X^T U`.
-        gram: :math:`T = U^T X X^T U + \lambda I`.
-        image: :math:`H = U^T Y Y^T U`.
+        cross: :math:`N = U^T Y X^T U` (*batch, r, r).
+        gram: :math:`T = U^T X X^T U + \lambda I`, (*batch, r) where it is diagonal, else (*batch, r, r).
+        projected: :math:`U^T Y` (*batch, r, F).
         present: Which coordinates there are, bool (*batch, r); a matrix of a batch may lack some.
     """
 
     cross: Tensor
     gram: Tensor
-    image: Tensor
+    projected: Tensor
     present: Tensor
 
     @classmethod
@@ -94,14 +93,13 @@ class Reduced(NamedTuple):
         """From :math:`U^T Y` (*batch, r, F)."""
         projected = projected / encoder.scale
         present = (encoder.whiten != 0).any(dim=-2)
-        return cls(projected @ encoder.spread, encoder.gram, projected @ projected.mT, present)
+        return cls(projected @ encoder.spread, encoder.gram, projected, present)
 
     def truncate(self, rank: int) -> Reduced:
         """The problem on the leading coordinates."""
         diagonal = self.gram.dim() < self.cross.dim()
         gram = self.gram[..., :rank] if diagonal else self.gram[..., :rank, :rank]
-        image, present = self.image[..., :rank, :rank], self.present[..., :rank]
-        return Reduced(self.cross[..., :rank, :rank], gram, image, present)
+        return Reduced(self.cross[..., :rank, :rank], gram, self.projected[..., :rank, :], self.present[..., :rank])
 
     def solve(self, constraint: SubspaceConstraint | None = None, forward_backward: bool = False) -> Tensor:
         r"""The reduced operator :math:`\tilde K` (*batch, r, r) that minimises :math:`\|\tilde K U^T X - U^T Y\|^2 +
@@ -111,7 +109,8 @@ class Reduced(NamedTuple):
             \tilde K T = N, \qquad \tilde K T + T \tilde K = N \pm N^T \text{ (symmetric, skew-symmetric)}, \qquad
             \tilde K = \mathrm{polar}(N) \text{ (orthogonal)},
 
-        or the mean of the forward and the inverse backward one, :math:`(\tilde K_f \tilde K_b^{-1})^{1/2}`.
+        or the mean of the forward and the inverse backward one, :math:`M - M^{-1} E^2 / 2` with
+        :math:`M = (\tilde K_f + \tilde K_b^{-1}) / 2` and :math:`E = (\tilde K_f - \tilde K_b^{-1}) / 2`.
         """
         if forward_backward:
             return self._forward_backward()
@@ -128,32 +127,24 @@ class Reduced(NamedTuple):
 
     def _forward_backward(self) -> Tensor:
         forward = self.solve()
-        # Coordinates that a matrix of a batch lacks get eigenvalues of their own, distinct so that eig has gradients.
-        filling = torch.diag_embed(~self.present * (math.pi + torch.arange(self.present.size(-1)).to(self.cross)))
-        cross, own = self.cross + filling, forward + filling
-        # K_b = N^T H^-1 maps back, so K_f K_b^-1 = K_f H N^-T.
-        squared = _solve_robustly(cross, (own @ (self.image + filling)).mT).mT
-        # Where nothing was lost to noise, K_f is a root, whether or not its square has other ones. And where a
-        # direction dies within a step, nothing maps back.
-        rounding = torch.finfo(cross.dtype).eps ** 0.5
-        exact = (own @ own - squared).norm(dim=(-2, -1)) <= rounding * squared.norm(dim=(-2, -1))
+        size = self.cross.detach().abs().amax(dim=(-2, -1), keepdim=True)
+        size = torch.where(size > 0, size, 1)
+        absent = torch.diag_embed((~self.present).to(self.cross))
+        cross, projected = self.cross / size + absent, self.projected / size
+        # Where a direction dies within a step, or nothing is left, nothing maps back.
         values = torch.linalg.svdvals(cross.detach())
-        settled = (exact | (values[..., -1] <= rounding**2 * values.size(-1) * values[..., 0])).detach()
-        if bool(settled.all()):
+        singular = values[..., -1:, None] <= torch.finfo(cross.dtype).eps * values.size(-1) * values[..., :1, None]
+        if bool(singular.all()):
             return forward
-        K = torch.where(settled[..., None, None], forward, _root(squared, own))
-        return torch.where(self.present.unsqueeze(-1) & self.present.unsqueeze(-2), K, 0)
-
-
-def _root(squared: Tensor, near: Tensor) -> Tensor:
-    """The real square root with eigenvalues of the signs that they have in the matrix `near`."""
-    values, W = robust(torch.linalg.eig, squared.cpu())
-    own = torch.linalg.solve(W, near.cpu().to(W.dtype) @ W).diagonal(dim1=-2, dim2=-1)
-    roots = values.sqrt()
-    roots = torch.where((roots.conj() * own).real < 0, -roots, roots)
-    # A negative square has no real root: there, noise exceeds the signal, and the forward value stands.
-    roots = torch.where((values.imag == 0) & (values.real < 0), own.real.to(W.dtype), roots)
-    return torch.linalg.solve(W, W * roots.unsqueeze(-2), left=False).real.to(squared.device)
+        # K_b = N^T H^-1 maps back, so K_b^-1 = H N^-T.
+        ones = torch.eye(cross.size(-1), dtype=cross.dtype, device=cross.device)
+        cross = torch.where(singular, ones, cross)
+        inverse = _solve_robustly(cross, projected @ projected.mT + absent).mT
+        forward = forward / size
+        mean, half = (forward + absent + inverse) / 2, (forward + absent - inverse) / 2
+        K = mean - _solve_robustly(mean.mT, (half @ half).mT).mT / 2
+        present = self.present.unsqueeze(-1) & self.present.unsqueeze(-2)
+        return torch.where(singular, forward, torch.where(present, K, 0)) * size
 
 
 def _right_divide(A: Tensor, T: Tensor) -> Tensor:

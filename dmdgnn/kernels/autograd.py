@@ -54,7 +54,8 @@ def _turned(X: Tensor, V: Tensor, grad: Tensor) -> Tensor:
     peak = X.abs().amax(dim=(-2, -1), keepdim=True)
     scale = torch.where(peak > 0, peak, 1)
     X = X / scale
-    _, S, Wh = robust(lambda A: tuple(torch.linalg.svd(A, full_matrices=False)), X)
+    triangle = torch.linalg.qr(X, mode="r").R
+    _, S, Wh = robust(lambda A: tuple(torch.linalg.svd(A, full_matrices=False)), triangle)
     own = torch.linalg.vector_norm(X @ V, dim=-2).unsqueeze(-2)
     kept = (V != 0).any(dim=-2).unsqueeze(-2)
     dropped = torch.arange(S.size(-1), device=X.device).unsqueeze(-1) >= kept.sum(dim=-1, keepdim=True)

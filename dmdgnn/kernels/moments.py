@@ -60,8 +60,6 @@ class Moments:
             if not bool(squares.isfinite().all()):
                 check_finite(name, matrix)
                 raise InputError(f"the squares of {name} overflow float64: scale both snapshots down")
-            if not bool(squares.max() > 1e-280) and bool(matrix.any()):
-                raise InputError(f"the squares of {name} vanish in float64: scale both snapshots up")
         return moments
 
     @classmethod
@@ -92,7 +90,12 @@ class Moments:
         """The moments of the rows of all processes of a `torch.distributed` group, in one all-reduce.
 
         Every process gets the same numbers. `group` is by default that of all processes.
+
+        Raises:
+            InputError: `torch.distributed` is not initialised.
         """
+        if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+            raise InputError("there is no process group: call torch.distributed.init_process_group first")
         rows = self.XX.new_full((1, self.XX.size(1)), self.rows)
         packed = torch.cat([self.XX, self.XY, self.YY, rows])
         torch.distributed.all_reduce(packed, group=group)

@@ -60,12 +60,13 @@ class Ragged:
             while end < len(counts) and 2 * counts[end] >= height and (end + 1 - begin) * height <= block_rows:
                 end += 1
             graphs = order[begin:end]
-            offsets = torch.arange(height)
+            offsets = torch.arange(height, device="cpu")
             own = offsets < sizes[graphs].unsqueeze(-1)
             rows = starts[graphs].unsqueeze(-1) + torch.where(own, offsets, 0)
             places = [mask.flatten().nonzero().squeeze(-1) for mask in (own, ~own)]
             self.blocks.append(Block(*(part.to(ptr.device) for part in (graphs, rows, *places))))
             begin = end
+        self._places = torch.cat([block.graphs for block in self.blocks]).argsort()
 
     def __len__(self) -> int:
         return len(self.ptr) - 1
@@ -89,7 +90,7 @@ class Ragged:
 
     def gather(self, blocks: Sequence[Tensor]) -> Tensor:
         """One entry for each graph, in their order, of one tensor (b, ...) for each block."""
-        return torch.cat(list(blocks))[torch.cat([block.graphs for block in self.blocks]).argsort()]
+        return torch.cat(list(blocks)).index_select(0, self._places)
 
     def inner(self, A: Tensor, B: Tensor) -> Tensor:
         """:math:`A^T B` of each graph, shape (B, m, n), for rows A (N, m) and B (N, n)."""

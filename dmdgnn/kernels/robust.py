@@ -44,7 +44,7 @@ def robust(factorise: Factorisation, matrix: Tensor) -> tuple[Tensor, ...]:
         return _parallel(factorise, matrix)
     precise = matrix.double().cpu()
     size = torch.finfo(precise.dtype).eps * precise.abs().amax(dim=(-2, -1), keepdim=True)
-    jitter = 10 * size * torch.eye(*matrix.shape[-2:], dtype=precise.dtype)
+    jitter = 10 * size * torch.eye(*matrix.shape[-2:], dtype=precise.dtype, device="cpu")
     for attempt in (precise, precise + jitter):
         with contextlib.suppress(torch.linalg.LinAlgError):
             return tuple(_like(matrix, factor) for factor in factorise(attempt))
@@ -61,7 +61,8 @@ def _like(matrix: Tensor, factor: Tensor) -> Tensor:
 def _parallel(factorise: Factorisation, matrix: Tensor) -> tuple[Tensor, ...]:
     """LAPACK takes the matrices of a batch one after another; threads take a share each."""
     workers = torch.get_num_threads()
-    if matrix.dim() < 3 or matrix.is_cuda or matrix.requires_grad or workers == 1 or matrix.numel() < PARALLEL_ENTRIES:
+    small = matrix.dim() < 3 or matrix.numel() < PARALLEL_ENTRIES
+    if small or matrix.device.type != "cpu" or matrix.requires_grad or workers == 1:
         return factorise(matrix)
     batch = matrix.shape[:-2]
     shares = matrix.flatten(0, -3).chunk(workers)

@@ -38,4 +38,11 @@ def apply(A: Tensor, M: Tensor) -> Tensor:
     """A M, computed in float64 and returned in the dtype of A, for A (*batch, N, m) and float64 M (*batch, m, n)."""
     if A.dtype == torch.float64:
         return A @ M
-    return torch.cat([(block @ M).to(A.dtype) for block in _blocks(A, _block_rows(A))], dim=-2)
+    rows = _block_rows(A)
+    products = ((block @ M).to(A.dtype) for block in _blocks(A, rows))
+    if torch.is_grad_enabled() and (A.requires_grad or M.requires_grad):
+        return torch.cat(list(products), dim=-2)
+    out = A.new_empty(*A.shape[:-1], M.size(-1))
+    for part, product in zip(out.split(rows, dim=-2), products, strict=True):
+        part.copy_(product)
+    return out

@@ -13,7 +13,7 @@ from dmdgnn.errors import InputError, RankError
 from dmdgnn.kernels.eigh import top_eigh
 from dmdgnn.kernels.robust import check_finite, robust
 from dmdgnn.kernels.rows import apply, inner
-from dmdgnn.kernels.truncation import Rank, Truncation
+from dmdgnn.kernels.truncation import Rank, Truncation, rounding_level
 
 Method = Literal["auto", "gram", "randomized", "full"]
 
@@ -49,8 +49,9 @@ def thin_svd(
 ) -> ThinSVD:
     r"""Leading singular triplets of tall matrices; U in the dtype of X, S and V in float64, without gradients.
 
-    Singular values at or under :math:`\max(\epsilon_X \max(N, F), \delta)\, \sigma_1` are rounding and never kept,
-    where :math:`\epsilon_X` is the machine epsilon of `rounding` and :math:`\delta` is the floor of the method.
+    Singular values at or under :math:`\max(\epsilon_X \min(N, F), \epsilon \max(N, F), \delta)\, \sigma_1` are rounding
+    and never kept, where :math:`\epsilon_X` is the machine epsilon of `rounding`, :math:`\epsilon` that of float64, and
+    :math:`\delta` the floor of the method.
     The matrices of a batch share the largest r among them; triplets that one lacks are zeros.
 
     Args:
@@ -94,7 +95,7 @@ def thin_svd(
     kept = torch.zeros(())
     for kernel in _candidates(method, rounding or X.dtype, truncation):
         svd, floor = _KERNELS[kernel](X, truncation.count, seed)
-        tolerance = max(torch.finfo(rounding or X.dtype).eps * max(X.shape[-2:]), floor)
+        tolerance = max(rounding_level(X.shape[-2:], rounding or X.dtype), floor)
         kept = truncation.kept(svd.S, (X.size(-2), X.size(-1)), tolerance)
         last = svd.S.gather(-1, (kept - 1).clamp(min=0).unsqueeze(-1))
         wanted = min(truncation.count or 1, *X.shape[-2:])
@@ -167,12 +168,15 @@ def _full(X: Tensor, count: int | None, seed: int) -> tuple[ThinSVD, float]:
 
 def _randomized(X: Tensor, count: int | None, seed: int) -> tuple[ThinSVD, float]:
     check_finite("X", X)
-    X, scale = _in_units_of_the_largest(X)
+    low, high = SAFE_SQUARES[X.dtype]
+    scale = torch.ones_like(X[..., :1, :1], dtype=torch.float64)
+    if not low**0.5 < float(X.abs().max()) < high**0.5:
+        X, scale = _in_units_of_the_largest(X)
     columns = _limited(count and count + OVERSAMPLING, X)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator("cpu").manual_seed(seed)
     # Drawn on the CPU, the numbers are the same on every device.
-    sketch = torch.randn(X.size(-1), columns, dtype=torch.float64, generator=generator).to(X.device)
-    Q = torch.linalg.qr(apply(X, sketch)).Q
+    sketch = torch.randn(X.size(-1), columns, dtype=torch.float64, device="cpu", generator=generator)
+    Q = torch.linalg.qr(apply(X, sketch.to(X.device))).Q
     for _ in range(POWER_ITERATIONS):
         Q = torch.linalg.qr(inner(X, Q)).Q
         Q = torch.linalg.qr(apply(X, Q)).Q
@@ -195,7 +199,7 @@ def right_svd(
     values, V = top_eigh(gram, truncation.count and min(truncation.count, *shape))
     S = values.clamp(min=0).sqrt()
     floor = math.sqrt(torch.finfo(torch.float64).eps * len(gram))
-    kept = int(truncation.kept(S[: min(shape)], shape, max(torch.finfo(dtype).eps * max(shape), floor)))
+    kept = int(truncation.kept(S[: min(shape)], shape, max(rounding_level(shape, dtype), floor)))
     check_rank(kept, shape, truncation)
     return S[:kept], V[:, :kept]
 
@@ -203,7 +207,7 @@ def right_svd(
 def check_rank(kept: int, shape: tuple[int, int], truncation: Truncation) -> None:
     """Raise `RankError` if a matrix X of which `kept` triplets are more than rounding lacks the rank asked for."""
     if kept == 0:
-        raise RankError("X is zero: there is nothing to decompose")
+        raise RankError("X is zero, or so small that its squares vanish: there is nothing to decompose")
     if truncation.count is not None and truncation.count > kept:
         raise RankError(
             f"got rank={truncation.count}, but X of shape {shape} has numerical rank {kept}: use rank <= {kept}, "

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from dmdgnn.errors import InputError
+
+
+def rounding_level(shape: tuple[int, ...] | torch.Size, dtype: torch.dtype) -> float:
+    r"""Relative size of singular values that rounding alone gives a matrix (N, F) with entries of this dtype: entries
+    rounded to u make up at most :math:`u \|X\|_F \le u \sqrt{\min(N, F)} \sigma_1`, and the factorisation adds
+    that of float64."""
+    epsilon, precise = torch.finfo(dtype).eps, torch.finfo(torch.float64).eps
+    return max(epsilon * min(shape), precise * max(shape))
+
 
 Rank = int | Literal["optimal"] | None
 
@@ -34,6 +44,9 @@ class Truncation:
 
     def __post_init__(self) -> None:
         rank, energy = self.rank, self.energy
+        if isinstance(rank, Integral) and not isinstance(rank, bool):
+            object.__setattr__(self, "rank", int(rank))
+            rank = self.rank
         if rank is not None and energy is not None:
             raise InputError(f"got both rank={rank!r} and energy={energy}: give one of them")
         if rank not in (None, "optimal") and (isinstance(rank, bool) or not isinstance(rank, int) or rank < 1):

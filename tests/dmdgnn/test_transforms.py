@@ -141,3 +141,32 @@ def test_repr_tells_the_settings():
     text = repr(AddDMDModes(rank=4))
     assert text.startswith("AddDMDModes(DMD(rank=4, modes='projected', constraint='symmetric'), FeaturePropagation(")
     assert "burn_in=2" in text
+
+
+@pytest.mark.parametrize("dynamics", [None, FeaturePropagation(normalization="rw", direction="forward")])
+def test_batch_of_graphs_gets_the_modes_of_each(dynamics):
+    generator = torch.Generator().manual_seed(0)
+    graphs = [
+        Data(
+            x=torch.randn(n, 4, dtype=torch.float64, generator=generator),
+            edge_index=torch.randint(n, (2, 3 * n), generator=generator),
+        )
+        for n in (7, 5, 12, 5)
+    ]
+    transform = AddDMDModes(rank=3, dynamics=dynamics)
+    batch = transform(Batch.from_data_list(graphs))
+    assert batch.dmd_modes.shape == (29, 3)
+    assert batch.dmd_eigs.shape == (4, 3)
+    for together, graph in zip(batch.to_data_list(), graphs, strict=True):
+        alone = transform(graph)
+        torch.testing.assert_close(together.dmd_eigs, alone.dmd_eigs)
+        torch.testing.assert_close(together.dmd_modes.abs(), alone.dmd_modes.abs())
+
+
+def test_graphs_without_enough_modes_get_zeros():
+    one_node = Data(x=torch.ones(1, 2), edge_index=torch.zeros(2, 0, dtype=torch.int64))
+    three_nodes = Data(x=torch.eye(3)[:, :2], edge_index=torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]))
+    batch = AddDMDModes(rank=2)(Batch.from_data_list([one_node, three_nodes]))
+    torch.testing.assert_close(batch.dmd_eigs[0], torch.tensor([1.0, 0.0]))
+    torch.testing.assert_close(batch.dmd_modes[0].abs(), torch.tensor([1.0, 0.0]))
+    assert bool((batch.dmd_eigs[1] != 0).all())
