@@ -25,7 +25,7 @@ from dmdgnn.reduced import SUBSPACE_CONSTRAINTS, Encoder, Reduced, SubspaceConst
 Constraint = SubspaceConstraint | StateConstraint
 ModeType = Literal["exact", "projected"]
 # Entries of a padded block of small graphs: with its float64 copies, it stays in the cache of a processor.
-RAGGED_ENTRIES = 2**20
+RAGGED_ENTRIES = 2**21
 
 
 class DMD:
@@ -276,7 +276,8 @@ class DMD:
         reduced, encoder = self._reduced, self._encoder
         if reduced is None or encoder is None or self.total_least_squares:
             raise InputError("a constraint on all states or total_least_squares cannot be truncated: fit again")
-        if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1:
+        truncation = Truncation(rank)
+        if truncation.count is None:
             raise InputError(f"got rank={rank!r}, expected a positive integer")
         if encoder.whiten.requires_grad:
             raise InputError(
@@ -285,8 +286,7 @@ class DMD:
         if rank > self.singular_values.size(-1):
             raise RankError(f"got rank={rank}, but the fit has rank {self.singular_values.size(-1)}")
         other = copy.copy(self)
-        other.truncation = Truncation(rank)
-        other._modes = None
+        other.truncation = truncation
         other.singular_values = self.singular_values[..., :rank]
         other._reduced, other._encoder = reduced.truncate(rank), encoder.truncate(rank)
         if self._controls is not None:
@@ -431,9 +431,8 @@ class DMD:
             raise InputError("graphs by ptr take X and Y (N, F), and neither control nor a constraint on all states")
         if self.truncation.count is None:
             raise InputError("graphs by ptr share one rank: give a number")
-        ragged = Ragged(
-            ptr.to(X.device) if isinstance(ptr, Tensor) else ptr, block_rows=max(1, RAGGED_ENTRIES // X.size(1))
-        )
+        ptr = ptr.to(X.device) if isinstance(ptr, Tensor) else ptr
+        ragged = Ragged(ptr, block_rows=max(1, RAGGED_ENTRIES // X.size(1)))
         if ragged.num_rows != len(X):
             raise InputError(f"got ptr for {ragged.num_rows} rows, but X has {len(X)}")
         return ragged

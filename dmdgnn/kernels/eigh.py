@@ -7,9 +7,9 @@ from torch import Tensor
 
 from dmdgnn.kernels.robust import robust
 
-# From this size on, and for at most half of the pairs, LAPACK's eigh of an index range is the faster one
+# From this size on, and for at most this share of the pairs, LAPACK's eigh of an index range is the faster one
 # (benchmarks/kernels.py); torch has only the whole decomposition.
-RANGE_SIZE = 384
+RANGE_SIZE, RANGE_SHARE = 384, 1 / 16
 
 
 def top_eigh(matrix: Tensor, count: int | None = None) -> tuple[Tensor, Tensor]:
@@ -25,7 +25,7 @@ def top_eigh(matrix: Tensor, count: int | None = None) -> tuple[Tensor, Tensor]:
     """
     size = matrix.size(-1)
     count = size if count is None else count
-    if matrix.dim() == 2 and matrix.device.type == "cpu" and size >= RANGE_SIZE and 2 * count <= size:
+    if matrix.dim() == 2 and matrix.device.type == "cpu" and size >= RANGE_SIZE and count <= RANGE_SHARE * size:
         with contextlib.suppress(ImportError):
             return _range_eigh(matrix, count)
     values, vectors = robust(torch.linalg.eigh, matrix)

@@ -1,8 +1,10 @@
 """One policy for factorisations that may fail."""
 
 import contextlib
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import cast
 
 import torch
@@ -12,8 +14,8 @@ from dmdgnn.errors import FactorizationError, InputError
 
 Factorisation = Callable[[Tensor], tuple[Tensor, ...]]
 
-# Entries of a batch from which the two halves of it in two threads are faster than the whole in one.
-PARALLEL_ENTRIES = 2**13
+# Entries of a batch from which shares of it in threads are faster than the whole in one (benchmarks/kernels.py).
+PARALLEL_ENTRIES = 2**14
 
 
 def check_finite(name: str, matrix: Tensor) -> None:
@@ -54,6 +56,16 @@ def robust(factorise: Factorisation, matrix: Tensor) -> tuple[Tensor, ...]:
     )
 
 
+@cache
+def _threads(workers: int) -> ThreadPoolExecutor:
+    # A thread's first call into LAPACK takes as long as hundreds of small matrices, so threads are kept.
+    return ThreadPoolExecutor(workers, thread_name_prefix="dmdgnn")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_threads.cache_clear)
+
+
 def _like(matrix: Tensor, factor: Tensor) -> Tensor:
     return factor.to(matrix.device, matrix.dtype.to_complex() if factor.is_complex() else matrix.dtype)
 
@@ -66,7 +78,6 @@ def _parallel(factorise: Factorisation, matrix: Tensor) -> tuple[Tensor, ...]:
         return factorise(matrix)
     batch = matrix.shape[:-2]
     shares = matrix.flatten(0, -3).chunk(workers)
-    with ThreadPoolExecutor(workers) as pool:
-        parts = list(pool.map(factorise, shares))
+    parts = list(_threads(workers).map(factorise, shares))
     factors = cast(list[tuple[Tensor, ...]], [torch.cat(part) for part in zip(*parts, strict=True)])
     return tuple(cast(Tensor, factor).unflatten(0, batch) for factor in factors)

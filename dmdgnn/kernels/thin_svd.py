@@ -106,7 +106,7 @@ def thin_svd(
         check_rank(int(kept), (X.size(0), X.size(1)), truncation)
     width = truncation.count or max(1, int(kept.max()))
     U, S, V = svd.truncate(width)
-    U = U.to(X.dtype)
+    U = U.to(X.dtype).contiguous()
     if bool((kept < width).any()):
         missing = width - S.size(-1)
         present = torch.arange(width, device=X.device) < kept.unsqueeze(-1)

@@ -1,5 +1,7 @@
 import json
+import os
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 
@@ -25,6 +27,15 @@ def test_graph_dmd_ends_in_one_json_line(monkeypatch, capsys):
     assert list(report) == ["task", "test_mean", "test_std", "n", "seconds"]
     assert report["n"] == 2
     assert report["test_mean"] > 0.7
+
+
+def test_sharded_dmd_on_two_processes():
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    script = str(EXAMPLES / "sharded_dmd.py")
+    output = subprocess.run([*launch, script], env=environment, capture_output=True, text=True, check=True).stdout
+    assert output.startswith("2 processes: eigenvalues 0.9000, 0.7000, 0.4000;")
+    assert float(output.split()[-1]) < 1e-12
 
 
 @pytest.mark.real_data
