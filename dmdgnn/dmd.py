@@ -187,7 +187,8 @@ class DMD:
             control = self._checked_control(control, X, series)
         ragged = None if ptr is None else self._checked_ragged(ptr, X, series or control is not None)
 
-        self._first, self._last = X[..., :1].clone(), Y[..., -1:].clone()
+        if ragged is None:
+            self._first, self._last = X[..., :1].clone(), Y[..., -1:].clone()
         self._steps = X.size(-1) + series + self.delays - 1
         self._controls = None
         if is_state_constraint(self.constraint):
