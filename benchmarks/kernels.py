@@ -307,7 +307,7 @@ def distributed() -> Iterator[Row]:
             ]
             if any(worker.wait() for worker in workers):
                 raise RuntimeError("a process failed")
-            parts = [torch.load(f"{folder}/{processes}-{rank}.pt") for rank in range(processes)]
+            parts = [torch.load(f"{folder}/{processes}-{rank}.pt", weights_only=True) for rank in range(processes)]
             elapsed = max(part["seconds"] for part in parts)
             product = torch.cat([part["product"] for part in parts])
             if processes == 1:

@@ -1,9 +1,18 @@
 """Graph neural networks whose propagation is a low-rank operator estimated by Dynamic Mode Decomposition."""
 
 from dmdgnn.dmd import DMD
-from dmdgnn.errors import DMDGNNError, FactorizationError, InputError, NotFittedError, RankError
+from dmdgnn.errors import DMDGNNError, FactorizationError, GradientError, InputError, NotFittedError, RankError
 from dmdgnn.operator import LowRankOperator
 
 __version__ = "0.1.0"
 
-__all__ = ["DMD", "DMDGNNError", "FactorizationError", "InputError", "LowRankOperator", "NotFittedError", "RankError"]
+__all__ = [
+    "DMD",
+    "DMDGNNError",
+    "FactorizationError",
+    "GradientError",
+    "InputError",
+    "LowRankOperator",
+    "NotFittedError",
+    "RankError",
+]

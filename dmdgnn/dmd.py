@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable, Sequence
-from typing import Literal, NamedTuple, NoReturn, TypeGuard, cast
+from typing import Literal, NoReturn, TypeGuard, cast
 
 import torch
 from torch import Tensor
 
 from dmdgnn.constraints import STATE_CONSTRAINTS, StateConstraint, fit_constrained
 from dmdgnn.errors import InputError, NotFittedError, RankError
-from dmdgnn.kernels.autograd import LeadingSubspace
+from dmdgnn.factors import Factorisation
 from dmdgnn.kernels.moments import Moments, check_pair
 from dmdgnn.kernels.ragged import Ragged
 from dmdgnn.kernels.robust import check_finite, robust
-from dmdgnn.kernels.rows import apply, inner
-from dmdgnn.kernels.thin_svd import Method, ThinSVD, check_matrix, check_method, right_svd, thin_svd
+from dmdgnn.kernels.rows import apply
+from dmdgnn.kernels.thin_svd import Method, check_matrix, check_method
 from dmdgnn.kernels.truncation import Rank, Truncation
 from dmdgnn.operator import LowRankOperator
 from dmdgnn.reduced import SUBSPACE_CONSTRAINTS, Encoder, Reduced, SubspaceConstraint
@@ -199,17 +198,15 @@ class DMD:
             self._assemble(U.to(X.dtype), None, core, ragged)
             return
 
+        factorisation = self._factorisation()
         if ragged is None:
-            fitted = self._fit_rows(X, Y, control)
+            factors = factorisation.of_rows(X, Y, control)
         else:
-            check_finite("X", X)
-            check_finite("Y", Y)
-            blocks = [self._fit_rows(ragged.pad(X, block), ragged.pad(Y, block), None) for block in ragged.blocks]
-            fitted = _gathered(blocks, ragged)
-        self.singular_values, self._encoder, self._reduced = fitted.S, fitted.encoder, fitted.reduced
+            factors = factorisation.of_graphs(X, Y, ragged)
+        self.singular_values, self._encoder, self._reduced = factors.S, factors.encoder, factors.reduced
         if control is not None:
-            self._controls = control.double() @ fitted.encoder.whiten
-        self._assemble(fitted.U, fitted.forward, self._solve(fitted.reduced), ragged)
+            self._controls = control.double() @ factors.encoder.whiten
+        self._assemble(factors.U, factors.forward, self._solve(factors.reduced), ragged)
 
     def fit_moments(self, moments: Moments) -> DMD:
         """Estimate the operator from sums over rows that are elsewhere: on disk, in a stream, on other machines.
@@ -226,23 +223,11 @@ class DMD:
                 "moments allow the kernels 'auto' and 'gram', no delays, and no constraint on all states: "
                 f"got svd={self.svd!r}, delays={self.delays}, constraint={self.constraint!r}"
             )
-        if 0 < float(moments.XX.diagonal().max()) < 1e-280:
-            raise InputError("the squares of X vanish in float64: scale both snapshots up")
-        XX, XY, shape = moments.XX, moments.XY, (moments.rows, len(moments.XX))
-        truncation, columns = self.truncation, None
-        if self.total_least_squares:
-            _, columns = right_svd(XX + moments.YY, (2 * moments.rows, len(XX)), moments.dtype, truncation)
-            XX, XY = columns.mT @ XX @ columns, columns.mT @ XY @ columns
-            truncation = Truncation(truncation.count)
-        S, V = right_svd(XX, shape, moments.dtype, truncation)
-        encoder = Encoder.of_svd(S, V).ridged(self.ridge)
         fitted = self._unfitted()
-        fitted._reduced = Reduced.of(encoder, encoder.whiten.mT @ XY)
-        fitted._encoder = encoder if columns is None else encoder.behind(columns)
-        fitted.singular_values = S
+        fitted.singular_values, fitted._reduced, fitted._encoder = self._factorisation().of_moments(moments)
         fitted._controls = fitted.B = None
         fitted._dtype = moments.dtype
-        fitted._decompose(fitted._solve(fitted._reduced))
+        fitted._decompose(self._solve(fitted._reduced))
         self.__dict__ = fitted.__dict__
         return self
 
@@ -438,40 +423,9 @@ class DMD:
             raise InputError(f"got ptr for {ragged.num_rows} rows, but X has {len(X)}")
         return ragged
 
-    def _svd(self, X: Tensor, truncation: Truncation, rounding: torch.dtype) -> ThinSVD:
-        rank, energy = truncation.rank, truncation.energy
-        return thin_svd(X, rank=rank, energy=energy, method=self.svd, seed=self.seed, rounding=rounding)
-
-    def _fit_rows(self, X: Tensor, Y: Tensor, control: Tensor | None) -> _Fitted:
-        dtype, truncation, columns = X.dtype, self.truncation, None
-        sources = (X, Y) if control is None else (X, Y, control)
-        differentiable = torch.is_grad_enabled() and any(source.requires_grad for source in sources)
-        if differentiable or X.dim() > 2:
-            X, Y = X.double(), Y.double()
-        if self.total_least_squares:
-            check_finite("X", X)
-            check_finite("Y", Y)
-            both = torch.cat([X, Y], dim=-2)
-            columns = self._svd(both, truncation, dtype).V
-            if differentiable:
-                columns = LeadingSubspace.apply(both, columns)
-            X, Y = apply(X, columns), apply(Y, columns)
-            truncation = Truncation(truncation.count)
-        stacked = X if control is None else torch.cat([X, control])
-        U, S, V = self._svd(stacked, truncation, dtype)
-        if differentiable:
-            encoder = Encoder.differentiable(stacked, S, V).ridged(self.ridge)
-            U = X @ encoder.whiten
-        else:
-            encoder = Encoder.of_svd(S, V).ridged(self.ridge)
-            U = U[..., : X.size(-2), :]
-        projected = inner(U, Y)
-        if not bool(projected.isfinite().all()):
-            check_finite("Y", Y)
-            raise InputError("products of X and Y overflow: scale both down")
-        forward = apply(Y, encoder.forward).to(dtype) if self.mode_type == "exact" else None
-        reduced = Reduced.of(encoder, projected)
-        return _Fitted(S, U.to(dtype), forward, reduced, encoder if columns is None else encoder.behind(columns))
+    def _factorisation(self) -> Factorisation:
+        exact = self.mode_type == "exact"
+        return Factorisation(self.truncation, self.svd, self.seed, self.ridge, self.total_least_squares, exact)
 
     def _solve(self, reduced: Reduced) -> Tensor:
         return reduced.solve(cast("SubspaceConstraint | None", self.constraint), self.forward_backward)
@@ -546,35 +500,9 @@ class DMD:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in options.items())})"
 
 
-class _Fitted(NamedTuple):
-    """What the rows of snapshots give: S, U, the exact modes' rows if wanted, the reduced problem, and the maps."""
-
-    S: Tensor
-    U: Tensor
-    forward: Tensor | None
-    reduced: Reduced
-    encoder: Encoder
-
-
 def is_state_constraint(constraint: Constraint | None) -> TypeGuard[StateConstraint]:
     """Whether the constraint is on the operator on all states, not on the range of U."""
     return constraint in STATE_CONSTRAINTS
-
-
-def _gathered(blocks: list[_Fitted], ragged: Ragged) -> _Fitted:
-    """One fit of all graphs from fits of blocks of them."""
-
-    def graphs(parts: Iterable[Sequence[Tensor]]) -> list[Tensor]:
-        return [ragged.gather(part) for part in zip(*parts, strict=True)]
-
-    forward = [fitted.forward for fitted in blocks if fitted.forward is not None]
-    return _Fitted(
-        ragged.gather([fitted.S for fitted in blocks]),
-        ragged.unpad([fitted.U for fitted in blocks]),
-        ragged.unpad(forward) if forward else None,
-        Reduced(*graphs(fitted.reduced for fitted in blocks)),
-        Encoder(*graphs(fitted.encoder for fitted in blocks)),
-    )
 
 
 def _times(basis: Tensor, M: Tensor, ragged: Ragged | None) -> Tensor:

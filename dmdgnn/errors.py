@@ -21,5 +21,9 @@ class FactorizationError(DMDGNNError, ArithmeticError):
     """A factorisation did not converge."""
 
 
+class GradientError(DMDGNNError, RuntimeError):
+    """A gradient was asked for that there is not."""
+
+
 class MissingPackageError(DMDGNNError, ImportError):
     """An optional package is not installed."""

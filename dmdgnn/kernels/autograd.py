@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from dmdgnn.errors import GradientError
 from dmdgnn.kernels.robust import robust
 
 
@@ -25,7 +26,7 @@ class Once(Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        raise RuntimeError("DMD has no second derivatives: do not differentiate its gradient")
+        raise GradientError("DMD has no second derivatives: do not differentiate its gradient")
 
 
 class LeadingSubspace(Function):

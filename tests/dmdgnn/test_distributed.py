@@ -33,9 +33,9 @@ torch.set_num_threads(1)
 distributed.init_process_group(
     "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=size, timeout=timedelta(seconds=60)
 )
-X, Y, z = torch.load(f"{folder}/shard{rank}.pt")
+X, Y, z = torch.load(f"{folder}/shard{rank}.pt", weights_only=True)
 results = {}
-for name, options in torch.load(f"{folder}/options.pt").items():
+for name, options in torch.load(f"{folder}/options.pt", weights_only=True).items():
     moments = Moments.of(X, Y).all_reduce()
     dmd = DMD(5, **options).fit_moments(moments)
     operator = dmd.lift(X, Y)
@@ -95,7 +95,7 @@ def results(tmp_path_factory):
             worker.kill()
             worker.communicate()
     assert [worker.returncode for worker in workers] == [0, 0], "\n".join(errors)
-    return [torch.load(folder / f"results{rank}.pt") for rank in range(len(SHARDS))]
+    return [torch.load(folder / f"results{rank}.pt", weights_only=True) for rank in range(len(SHARDS))]
 
 
 @pytest.mark.parametrize("name", OPTIONS)
