@@ -48,7 +48,7 @@ def main(config: Config) -> dict[str, object]:
     start = time.perf_counter()
     dynamics = FeaturePropagation(stride=config.stride)
     task = graphtasks.load(config.task).transform(AddDMDModes(energy=config.energy, dynamics=dynamics, modes="exact"))
-    rank = task.data.dmd_modes.size(1)
+    rank = task.graph().dmd_modes.size(1)
     print(f"{config} rank={rank} split={task.split(0).hash}")
     scores = []
     for seed in range(config.initialisations):

@@ -46,7 +46,7 @@ def iterate_outputs(run: Run, params: Params, states: Mapping[str, Tensor]) -> I
         params: The configuration of the networks' architecture.
         states: Stacked state dicts, each tensor (n, *shape).
     """
-    data = copy.copy(run.prepared_task(params).data)
+    data = copy.copy(run.prepared_task(params).graph())
     data.adj_t = None  # vmap knows no sparse products
     network = _OnGraph(run.build(params, 0).eval(), data.to(str(run.device)))
     batched = vmap(partial(functional_call, network), in_dims=(0, None))

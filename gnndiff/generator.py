@@ -56,7 +56,7 @@ def train(run: Run) -> None:
         embedded = {member: encoder.embed(view.x, view.edge_index) for member, view in views.items()}
         embeddings = torch.stack([embedded[checkpoint.member] for checkpoint in zoo.checkpoints])
         vals = torch.tensor([checkpoint.val for checkpoint in zoo.checkpoints])
-        whole = encoder.embed(run.task.data.x, run.task.data.edge_index)
+        whole = encoder.embed(run.task.graph().x, run.task.graph().edge_index)
         condition = Condition.fit(embeddings, vals, whole)
 
         denoiser = diffusion.train_denoiser(

@@ -70,7 +70,13 @@ class Run:
     @cached_property
     def task(self) -> GraphTask:
         """The task of the run."""
-        return graphtasks.load(self.config.task, root=self.config.root)
+        task = graphtasks.load(self.config.task, root=self.config.root)
+        if task.kind != "node" or task.many:
+            raise ConfigError(
+                f"task {task.name!r} is of kind {task.kind!r}{' with several graphs' if task.many else ''}: "
+                "choose one of kind 'node' with one graph"
+            )
+        return task
 
     @cached_property
     def space(self) -> Space:

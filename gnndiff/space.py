@@ -73,7 +73,7 @@ def _pyg(cls: Callable[..., nn.Module], *own: str, **fixed: Any) -> Callable[[Gr
 
 
 def _dmd_space(task: GraphTask) -> Space:
-    limit = int(torch.linalg.matrix_rank(task.data.x))
+    limit = int(torch.linalg.matrix_rank(task.graph().x))
     ranks = tuple(rank for rank in DMD_RANKS if rank <= limit // 2) or (max(1, limit // 2),)
     return {"rank": ranks, "burn_in": (0, 2), "local": (0, 1)}
 

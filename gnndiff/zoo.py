@@ -73,7 +73,7 @@ def configurations(run: Run) -> list[Params]:
 def graph_view(run: Run, member: int) -> Data:
     """The graph that a member of the zoo is trained on: the whole one, or for every second member a tenth of the
     edges dropped, so that the condition of the generator varies."""
-    data = copy.copy(run.task.data)
+    data = copy.copy(run.task.graph())
     if member % 2:
         with seeded(run.seed("view", member)):
             data.edge_index, _ = dropout_edge(data.edge_index, EDGE_DROP, force_undirected=not run.task.directed)

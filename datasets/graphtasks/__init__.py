@@ -1,26 +1,42 @@
 """Graph learning tasks: data, splits and metric in one object, and one loop that trains a model on them."""
 
+from graphtasks.batches import forward
+from graphtasks.compare import Contender, compare
+from graphtasks.comparison import Comparison
 from graphtasks.errors import DivergedError, GraphTasksError, InvalidDataError, MissingFilesError, UnknownTaskError
+from graphtasks.links import link_task, random_link_splits
 from graphtasks.registry import available, load
-from graphtasks.splits import Split
+from graphtasks.splits import LinkSplit, Split, load_splits, random_splits, save_splits, stratified_splits
 from graphtasks.task import GraphTask
-from graphtasks.training import FitConfig, FitResult, fit, forward
+from graphtasks.training import FitConfig, FitResult, fit
 
 from_data = GraphTask.from_data
+from_folder = GraphTask.from_folder
 
 __all__ = [
+    "Comparison",
+    "Contender",
     "DivergedError",
     "FitConfig",
     "FitResult",
     "GraphTask",
     "GraphTasksError",
     "InvalidDataError",
+    "LinkSplit",
     "MissingFilesError",
     "Split",
     "UnknownTaskError",
     "available",
+    "compare",
     "fit",
     "forward",
     "from_data",
+    "from_folder",
+    "link_task",
     "load",
+    "load_splits",
+    "random_link_splits",
+    "random_splits",
+    "save_splits",
+    "stratified_splits",
 ]

@@ -7,11 +7,44 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from graphtasks import embedded, files, synthetic
 from graphtasks.errors import UnknownTaskError
+from graphtasks.sources import advection, embedded, heterophilous, long_range, ogb, pyg, series, synthetic
+from graphtasks.sources.links import LinkTask
+from graphtasks.splits import combined_hash, load_splits
 from graphtasks.task import GraphTask, Kind
+
+
+class Source(Protocol):
+    """A dataset read from files."""
+
+    @property
+    def task_name(self) -> str:
+        """Name in the catalogue."""
+
+    @property
+    def kind(self) -> Kind:
+        """What is predicted."""
+
+    @property
+    def metric(self) -> str:
+        """Name of the metric."""
+
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        """Names of the split protocols, the default first."""
+
+    @property
+    def source(self) -> str:
+        """Where the data come from."""
+
+    @property
+    def load(self) -> Callable[..., GraphTask]:
+        """`load(protocol, root, **options)`."""
+
+    def found(self, root: Path) -> bool:
+        """Whether raw files are in a root."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +57,7 @@ class Entry:
         protocols: Names of the split protocols, the default first.
         source: Where the data come from.
         load: `load(protocol, root, **options)`.
+        found: `found(root)` says whether raw files are in a root; None where the task needs none.
     """
 
     kind: Kind
@@ -31,19 +65,41 @@ class Entry:
     protocols: tuple[str, ...]
     source: str
     load: Callable[..., GraphTask]
+    found: Callable[[Path], bool] | None = None
+
+    @classmethod
+    def of(cls, source: Source) -> Entry:
+        """The entry of a dataset read from files."""
+        return cls(source.kind, source.metric, source.protocols, source.source, source.load, source.found)
 
 
 def _entries() -> dict[str, Entry]:
+    accuracy, random = "accuracy", ("random",)
     entries = {
-        name: Entry("node", "accuracy", ("random",), dataset.source, dataset.load)
+        name: Entry("node", accuracy, random, dataset.source, dataset.load)
         for name, dataset in embedded.DATASETS.items()
     }
-    entries["csbm"] = Entry("node", "accuracy", ("random",), synthetic.CSBM_SOURCE, synthetic.csbm)
-    for dataset in files.PYG_DATASETS:
-        entries[dataset.task_name] = Entry("node", "accuracy", dataset.protocols, dataset.source, dataset.load)
-    for wikipedia in files.WIKIPEDIA_FILES:
-        entries[wikipedia.task_name] = Entry("node", "accuracy", ("public",), wikipedia.source, wikipedia.load)
-    return entries
+    entries["les-miserables"] = Entry("link", "roc_auc", random, embedded.LES_MISERABLES, embedded.les_miserables)
+    entries["csbm"] = Entry("node", accuracy, random, synthetic.CSBM_SOURCE, synthetic.csbm)
+    entries["ring-transfer"] = Entry("node", accuracy, random, long_range.RING_SOURCE, long_range.ring_transfer)
+    hops = long_range.PROPERTY_SOURCE
+    entries["shortest-path"] = Entry("node-regression", "mse", random, hops, long_range.shortest_path)
+    entries["eccentricity"] = Entry("node-regression", "mse", random, hops, long_range.eccentricity)
+    entries["diameter"] = Entry("graph", "mse", random, hops, long_range.diameter)
+    entries["advection"] = Entry("temporal", "mse", ("time",), advection.ADVECTION_SOURCE, advection.advection)
+    files: tuple[Source, ...] = (
+        *pyg.PYG_DATASETS,
+        *pyg.LONG_RANGE_DATASETS,
+        *heterophilous.WIKIPEDIA_FILES,
+        *ogb.OGB_DATASETS,
+        *series.SERIES,
+    )
+    links = [
+        LinkTask(dataset)
+        for dataset in pyg.PYG_DATASETS
+        if dataset.task_name in ("cora", "citeseer", "pubmed", "amazon-photo", "amazon-computers")
+    ]
+    return entries | {source.task_name: Entry.of(source) for source in (*files, *links)}
 
 
 CATALOGUE = _entries()
@@ -58,6 +114,20 @@ def available(kind: Kind | None = None) -> list[str]:
     return sorted(name for name, entry in CATALOGUE.items() if kind in (None, entry.kind))
 
 
+def find(name: str) -> str:
+    """The catalogue's spelling of a task's name.
+
+    Raises:
+        UnknownTaskError: There is no such task.
+    """
+    key = name.lower().replace("_", "-")
+    if key not in CATALOGUE:
+        close = difflib.get_close_matches(key, CATALOGUE, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise UnknownTaskError(f"no task is called {name!r}: {hint}`graphtasks list` shows all {len(CATALOGUE)} names")
+    return key
+
+
 def load(
     name: str, *, root: str | os.PathLike[str] | None = None, split: str | None = None, **options: Any
 ) -> GraphTask:
@@ -67,28 +137,33 @@ def load(
         name: A name from :func:`available`, in upper or lower case.
         root: Folder of raw files, as `root/<PyG class>/...`; by default `$GRAPHTASKS_ROOT`, else the user's cache
             folder. Nothing is written into it.
-        split: Split protocol, by default the task's first.
-        **options: Options of a generator, as `homophily` of 'csbm'.
+        split: Split protocol, by default the task's first; or a `.npz` file of :func:`~graphtasks.save_splits`.
+        **options: Options of a generator, as `homophily` of 'csbm', or of a dataset, as `normalize`.
 
     Raises:
         UnknownTaskError: No such task, protocol or option.
-        MissingFilesError: The raw files are not in `root` and cannot be downloaded.
+        MissingFilesError: The raw files are not in `root` and cannot be downloaded, or there is no such split file.
 
     >>> task = load("digits")
     >>> task.num_nodes, task.num_features, task.num_classes
     (1797, 64, 10)
     """
-    key = name.lower().replace("_", "-")
-    if key not in CATALOGUE:
-        close = difflib.get_close_matches(key, CATALOGUE, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise UnknownTaskError(f"no task is called {name!r}: {hint}`graphtasks list` shows all {len(CATALOGUE)} names")
+    key = find(name)
     entry = CATALOGUE[key]
-    if split is not None and split not in entry.protocols:
-        raise UnknownTaskError(f"{key!r} has no split protocol {split!r}: use one of {', '.join(entry.protocols)}")
+    protocol, file = split or entry.protocols[0], None
+    if protocol.endswith(".npz"):
+        protocol, file = entry.protocols[0], protocol
+    if protocol not in entry.protocols:
+        raise UnknownTaskError(
+            f"{key!r} has no split protocol {protocol!r}: use one of {', '.join(entry.protocols)}, or a .npz file"
+        )
     try:
-        return entry.load(split or entry.protocols[0], Path(root) if root is not None else None, **options)
+        task = entry.load(protocol, Path(root) if root is not None else None, **options)
     except TypeError as error:
         if options and "argument" in str(error):
             raise UnknownTaskError(f"{key!r} does not take these options: {error}") from error
         raise
+    if file is None:
+        return task
+    splits = load_splits(file)
+    return task.replace(splits=splits, protocol=f"splits of a file, hash {combined_hash(splits)}")

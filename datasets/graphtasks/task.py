@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, cast
 
 import networkx as nx
 import torch
@@ -13,72 +17,167 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.utils import from_networkx
 
-from graphtasks.errors import DivergedError, InvalidDataError, UnknownTaskError
-from graphtasks.metrics import METRICS, Metric
-from graphtasks.splits import Part, Split, mask_splits
+from graphtasks.checks import check_classes, check_features, check_graph, check_values
+from graphtasks.errors import DivergedError, InvalidDataError, MissingFilesError
+from graphtasks.metrics import METRICS, Metric, metric
+from graphtasks.sources.npz import read_graph
+from graphtasks.splits import LINK_ARRAYS, PARTS, LinkSplit, Part, Split, load_splits, mask_splits
 
-Kind = Literal["node", "link", "graph", "node-regression", "temporal"]
+Kind = Literal["node", "node-regression", "link", "graph", "temporal"]
+
+KINDS: tuple[Kind, ...] = ("node", "node-regression", "link", "graph", "temporal")
 
 
 @dataclass(frozen=True, eq=False)
 class GraphTask:
     """Data, splits and metric of one learning problem on graphs.
 
+    ================== ============================= ============================================ ===================
+    kind               `data`                        `y` of a graph with N nodes                  splits are over
+    ================== ============================= ============================================ ===================
+    'node'             one graph, or several         (N,) int64, -1 where unlabelled              nodes, or graphs
+    'node-regression'  one graph, or several         (N,) or (N, T) float32, NaN where unlabelled nodes, or graphs
+    'link'             one graph, without its edges  none                                         edges (`LinkSplit`)
+    'graph'            several                       (1,) int64, or (1, T) float32                graphs
+    'temporal'         snapshots, in their order     (N,) or (N, T) float32, the values to come   snapshots
+    ================== ============================= ============================================ ===================
+
     Args:
         name: Name in the catalogue, or one of your own.
         kind: What is predicted.
-        data: The graph: `x` (N, F), `edge_index` (2, E), `y` (N,) with -1 for unlabelled nodes.
+        data: A graph with `x` (N, F) float32 and `edge_index` (2, E), or a sequence of such graphs. The edges of a
+            'link' task are in its splits alone, so that none to predict can slip into a model; see :meth:`graph`.
         splits: The splits of the protocol; results are averaged over all of them.
         metric: The score, computed by `evaluate` alone.
-        directed: Whether `edge_index` has edges whose reverse is missing.
+        directed: Whether some edge has no reverse.
         source: Where the data come from.
         licence: Licence of the data as its source states it.
         protocol: One line that says how nodes are split and scored.
+        transforms: Of a link task: PyG transforms of its graph, applied with the messages of each part.
 
     Raises:
-        InvalidDataError: The graph is empty, has NaN or infinite features, edges to nodes that do not
-            exist, or a split that names such nodes.
+        InvalidDataError: A graph is empty, has NaN or infinite features, edges to nodes that do not
+            exist or targets of another form, or a split names what is not there.
     """
 
     name: str
     kind: Kind
-    data: Data
-    splits: Sequence[Split]
+    data: Data | Sequence[Data]
+    splits: Sequence[Split] | Sequence[LinkSplit]
     metric: Metric
     directed: bool
     source: str
     licence: str
     protocol: str
+    transforms: tuple[Callable[[Data], Data], ...] = ()
 
     def __post_init__(self) -> None:
-        check_graph(self.data, self.name)
+        if self.kind not in KINDS:
+            raise InvalidDataError(f"got kind {self.kind!r}, expected one of {', '.join(KINDS)}")
+        if self.kind in ("graph", "temporal") and not self.many:
+            raise InvalidDataError(f"{self.name!r} of kind {self.kind!r} has one graph, expected a sequence of graphs")
+        if self.kind == "link" and self.many:
+            raise InvalidDataError(f"{self.name!r} of kind 'link' has several graphs, expected one")
+        if not len(self.graphs):
+            raise InvalidDataError(f"{self.name!r} has no graphs: give it at least one")
+        for graph in self.graphs:
+            self._check_graph(graph)
+        if len({graph.num_features for graph in self.graphs}) > 1:
+            raise InvalidDataError(f"the graphs of {self.name!r} differ in their number of features")
         if not self.splits:
             raise InvalidDataError(f"{self.name!r} has no splits: give it at least one")
-        for i, split in enumerate(self.splits):
-            last = max(int(split[part].max()) for part in ("train", "val", "test"))
-            if last >= self.num_nodes:
+        for i in range(len(self.splits)):
+            self._check_split(i, self.splits[i])
+
+    def _check_graph(self, graph: Data) -> None:
+        if self.kind == "link":
+            check_features(graph, self.name)
+            if graph.get("edge_index") is not None:
                 raise InvalidDataError(
-                    f"split {i} of {self.name!r} names node {last}, but the graph has {self.num_nodes} nodes"
+                    f"the graph of link task {self.name!r} has `edge_index`: its edges belong into the splits alone; "
+                    "`link_task` makes them from a graph"
                 )
-            if not bool((self.data.y[split.train] >= 0).all()):
-                raise InvalidDataError(f"split {i} of {self.name!r} has unlabelled nodes (-1) in its train part")
+            return
+        check_graph(graph, self.name)
+        rows = 1 if self.kind == "graph" else int(graph.num_nodes)
+        y = graph.get("y")
+        classes = self.kind == "node" or (self.kind == "graph" and y is not None and not y.is_floating_point())
+        (check_classes if classes else check_values)(y, rows, self.name)
+
+    def _check_split(self, i: int, split: Split | LinkSplit) -> None:
+        if isinstance(split, LinkSplit) != (self.kind == "link"):
+            raise InvalidDataError(
+                f"split {i} of {self.name!r} is a {type(split).__name__}, which does not fit kind {self.kind!r}"
+            )
+        if isinstance(split, LinkSplit):
+            last, what, count = max(int(getattr(split, name).max()) for name in LINK_ARRAYS), "node", self.num_nodes
+        else:
+            last = max(int(split[part].max()) for part in PARTS)
+            what, count = ("graph", len(self.graphs)) if self.many else ("node", self.num_nodes)
+        if last >= count:
+            raise InvalidDataError(
+                f"split {i} of {self.name!r} names {what} {last}, but the {'task' if self.many else 'graph'} has "
+                f"{count} {what}s"
+            )
+        if self.kind == "link":
+            return
+        labelled = ~self._unlabelled(self.targets(i, "train"))
+        if not bool(labelled.any() if self.many or self.kind != "node" else labelled.all()):
+            raise InvalidDataError(f"split {i} of {self.name!r} has unlabelled nodes (-1) in its train part")
 
     @property
+    def many(self) -> bool:
+        """Whether the task has a sequence of graphs."""
+        return not isinstance(self.data, Data)
+
+    @property
+    def graphs(self) -> Sequence[Data]:
+        """The graphs, also where there is one."""
+        return [self.data] if isinstance(self.data, Data) else self.data
+
+    @cached_property
     def num_nodes(self) -> int:
-        """Number of nodes N."""
-        return int(self.data.num_nodes)
+        """Number of nodes N, of all graphs together; in a series those of one snapshot, the largest."""
+        counts = [int(graph.num_nodes) for graph in self.graphs]
+        return max(counts) if self.kind == "temporal" else sum(counts)
+
+    @cached_property
+    def num_edges(self) -> int:
+        """Number of edges as PyG counts them, an undirected one twice; in a series those of the largest snapshot."""
+        if self.kind == "link":
+            split = cast(LinkSplit, self.splits[0])
+            count = sum(edges.size(1) for edges in (split.train, split.val, split.test))
+            return 2 * count if split.undirected else count
+        counts = [int(graph.num_edges) for graph in self.graphs]
+        return max(counts) if self.kind == "temporal" else sum(counts)
 
     @property
     def num_features(self) -> int:
         """Number of feature columns F."""
-        return int(self.data.num_features)
+        return int(self.graphs[0].num_features)
+
+    @cached_property
+    def num_classes(self) -> int:
+        """Number of classes, counted as the largest label plus one.
+
+        Raises:
+            InvalidDataError: The task has no classes.
+        """
+        if self.kind not in ("node", "graph") or self.graphs[0].y.is_floating_point():
+            raise InvalidDataError(f"{self.name!r} of kind {self.kind!r} has no classes: use num_outputs")
+        return max(int(graph.y.max()) for graph in self.graphs) + 1
 
     @property
-    def num_classes(self) -> int:
-        """Number of classes, counted as the largest label plus one."""
-        return int(self.data.y.max()) + 1
+    def num_outputs(self) -> int:
+        """Number of columns that a model gives: classes, labels or values; 1 for links, whose pairs get one score."""
+        if self.kind == "link":
+            return 1
+        y = self.graphs[0].y
+        if not y.is_floating_point():
+            return self.num_classes
+        return int(y.size(1)) if y.dim() == 2 else 1
 
-    def split(self, index: int) -> Split:
+    def split(self, index: int) -> Split | LinkSplit:
         """The split with this index, or an error that says how many there are."""
         if not 0 <= index < len(self.splits):
             raise InvalidDataError(
@@ -86,66 +185,131 @@ class GraphTask:
             )
         return self.splits[index]
 
-    def evaluate(self, pred: Tensor, split: int, part: Part) -> float:
-        """Score predictions for all nodes on one part of one split.
-
-        Args:
-            pred: Class scores (N, C), labels (N,), or for ROC-AUC scores (N,).
-            split: Index of the split.
-            part: 'train', 'val' or 'test'. Unlabelled nodes (-1) do not count.
+    def graph(self, split: int = 0, part: Part = "train") -> Data:
+        """The one graph as a model may see it when a part is scored: of a link task, with the messages of that part.
 
         Raises:
-            InvalidDataError: The shape is not one row a node.
+            InvalidDataError: The task has several graphs.
+        """
+        if not isinstance(self.data, Data):
+            raise InvalidDataError(f"{self.name!r} has {len(self.data)} graphs: use `graphs`")
+        if self.kind != "link":
+            return self.data
+        data = copy.copy(self.data)
+        data.edge_index = cast(LinkSplit, self.split(split)).messages(part)
+        for transform in self.transforms:
+            data = transform(data)
+        return data
+
+    def part(self, split: int, part: Part) -> list[Data]:
+        """The graphs of a part of a split.
+
+        Raises:
+            InvalidDataError: The task has one graph.
+        """
+        if isinstance(self.data, Data):
+            raise InvalidDataError(f"{self.name!r} has one graph: use `graph`")
+        return [self.data[i] for i in cast(Split, self.split(split))[part].tolist()]
+
+    def targets(self, split: int, part: Part) -> Tensor:
+        """What is to be predicted for a part of a split.
+
+        Returns:
+            `y` at the nodes of the part (M, ...), or of its graphs one after the other; for links 1 and 0 (M,), in the
+            order of :meth:`LinkSplit.pairs`.
+        """
+        chosen = self.split(split)
+        if isinstance(chosen, LinkSplit):
+            return chosen.pairs(part)[1]
+        if isinstance(self.data, Data):
+            return cast(Tensor, self.data.y.cpu()[chosen[part]])
+        return torch.cat([graph.y for graph in self.part(split, part)]).cpu()
+
+    def _unlabelled(self, y: Tensor) -> Tensor:
+        """Which rows (M,) have no label at all."""
+        return y.isnan().view(len(y), -1).all(dim=1) if y.is_floating_point() else y < 0
+
+    def evaluate(self, pred: Tensor, split: int, part: Part) -> float:
+        """Score predictions on one part of one split.
+
+        Args:
+            pred: Class scores (N, C), labels (N,), values (N,) or (N, T), or for ROC-AUC and average precision of two
+                classes scores (N,). A row for each of all N nodes where the task has one graph to predict nodes of;
+                otherwise a row for each of :meth:`targets`.
+            split: Index of the split.
+            part: 'train', 'val' or 'test'. Unlabelled rows (-1 or NaN) do not count.
+
+        Raises:
+            InvalidDataError: The shape is another.
             DivergedError: A score is NaN.
         """
-        if pred.dim() not in (1, 2) or len(pred) != self.num_nodes:
+        whole = not self.many and self.kind != "link"
+        y = self.targets(split, part)
+        rows, what = (self.num_nodes, "nodes") if whole else (len(y), f"targets of the {part} part")
+        if pred.dim() not in (1, 2) or len(pred) != rows:
             raise InvalidDataError(
-                f"got predictions of shape {tuple(pred.shape)}, expected one row for each of {self.num_nodes} nodes"
+                f"got predictions of shape {tuple(pred.shape)}, expected one row for each of {rows} {what}"
             )
-        index = self.split(split)[part]
-        y = self.data.y.cpu()[index]
-        labelled = y >= 0
+        pred = pred.detach().cpu()
+        if whole:
+            pred = pred[cast(Split, self.split(split))[part]]
+        labelled = ~self._unlabelled(y)
         if not bool(labelled.any()):
             raise InvalidDataError(f"the {part} part of split {split} of {self.name!r} has no labelled node to score")
-        if pred.dim() == 1 and pred.is_floating_point() and self.metric.name != "roc_auc":
+        scores = self.metric.name in ("roc_auc", "ap") or self.kind == "link" or y.is_floating_point()
+        if pred.dim() == 1 and pred.is_floating_point() and not scores:
             raise InvalidDataError(
                 f"got predictions of shape {tuple(pred.shape)} and {pred.dtype}, expected class scores (N, C) or labels"
             )
-        scores = pred.detach().cpu()[index][labelled]
-        if scores.is_floating_point():
-            scores = scores.double()
-        if bool(scores.isnan().any()):
+        if (y.is_floating_point() or self.kind == "link") and pred.dim() > y.dim() and pred.size(1) == 1:
+            pred = pred.view(-1)
+        pred = pred[labelled]
+        if pred.is_floating_point():
+            pred = pred.double()
+        if bool(pred.isnan().any()):
             raise DivergedError("the predictions hold NaN: the model diverged; lower its learning rate")
-        return self.metric.score(y[labelled].numpy(), scores.numpy())
+        return self.metric.score(y[labelled].numpy(), pred.numpy())
 
     def replace(self, **changes: Any) -> GraphTask:
         """A copy with some fields changed; this task stays as it is."""
         return dataclasses.replace(self, **changes)
 
     def transform(self, transform: Callable[[Data], Data]) -> GraphTask:
-        """A copy whose data went through a PyG transform."""
-        return self.replace(data=transform(self.data))
+        """A copy whose graphs went through a PyG transform.
+
+        Of a link task, what :meth:`graph` gives goes through it: it sees the messages of a part, no edge to predict.
+        """
+        if self.kind == "link":
+            return self.replace(transforms=(*self.transforms, transform))
+        if isinstance(self.data, Data):
+            return self.replace(data=transform(self.data))
+        return self.replace(data=[transform(graph) for graph in self.data])
 
     @classmethod
     def from_data(
         cls,
-        data: Data | nx.Graph,
+        data: Data | nx.Graph | Sequence[Data | nx.Graph],
         *,
         name: str = "custom",
+        kind: Kind | None = None,
         splits: Sequence[Split] | None = None,
-        metric: str = "accuracy",
+        metric: str | None = None,
         protocol: str = "splits given by the user",
         source: str = "user",
         licence: str = "not stated",
     ) -> GraphTask:
-        """A node classification task from a PyG `Data` or a networkx graph.
+        """A task from PyG's `Data` or networkx graphs; for link prediction, see :func:`~graphtasks.link_task`.
 
         Args:
             data: A graph with `x` (N, F), `y` (N,) and, unless `splits` is given, `train_mask`, `val_mask` and
                 `test_mask`, each (N,) or (N, number of splits). A networkx graph holds the same as node attributes.
+                Or a sequence of graphs, which need `splits`, over graphs.
             name: Name of the task.
+            kind: What is predicted; by default 'node' or 'node-regression' by the dtype of `y` where there is a target
+                for each node, else 'graph'.
             splits: The splits, instead of masks.
-            metric: 'accuracy', 'macro_f1' or 'roc_auc'.
+            metric: Name of the metric; by default 'accuracy' for classes, 'ap' for several labels of 0 and 1, else
+                'mse'.
             protocol: One line on how the nodes are split.
             source: Where the data come from.
             licence: Licence of the data.
@@ -156,66 +320,100 @@ class GraphTask:
         >>> GraphTask.from_data(graph, name="path").num_classes
         2
         """
-        if isinstance(data, nx.Graph):
-            if data.number_of_nodes() == 0:
-                raise InvalidDataError(f"the graph of {name!r} is empty: give it at least one node")
-            try:
-                data = from_networkx(data)
-            except ValueError as error:
-                raise InvalidDataError(f"the networkx graph of {name!r} cannot be converted: {error}") from error
-        if metric not in METRICS:
-            raise UnknownTaskError(f"got metric {metric!r}, expected one of {', '.join(METRICS)}")
-        check_graph(data, name)
+        many = not isinstance(data, Data | nx.Graph)
+        graphs = [_as_data(graph, name) for graph in (data if many else [data])]
+        for graph in graphs:
+            check_graph(graph, name)
+        if kind is None:
+            kind = _guess_kind(graphs, many)
+        chosen = METRICS[_guess_metric(graphs)] if metric is None else _metric(metric)
         if splits is None:
-            masks = [data.get(f"{part}_mask") for part in ("train", "val", "test")]
-            if any(mask is None for mask in masks):
-                raise InvalidDataError(
-                    f"{name!r} has no splits: pass `splits`, or set train_mask, val_mask and test_mask on the data"
-                )
-            splits = mask_splits(masks, data.num_nodes)
+            splits = _splits_of_masks(graphs, name, many)
         return cls(
             name=name,
-            kind="node",
-            data=data,
+            kind=kind,
+            data=graphs if many else graphs[0],
             splits=splits,
-            metric=METRICS[metric],
-            directed=data.is_directed(),
+            metric=chosen,
+            directed=any(graph.is_directed() for graph in graphs),
             source=source,
             licence=licence,
             protocol=protocol,
         )
 
+    @classmethod
+    def from_folder(
+        cls,
+        folder: str | os.PathLike[str],
+        *,
+        undirected: bool = False,
+        splits: Sequence[Split] | None = None,
+        name: str | None = None,
+        **options: Any,
+    ) -> GraphTask:
+        """A task from a folder of `.npz` files, each of them a graph, in the order of their names.
 
-def check_graph(data: Data, name: str) -> None:
-    """Raise `InvalidDataError` unless a graph can be learned from."""
-    for key, shape in {"x": "(N, F) features", "y": "(N,) labels", "edge_index": "(2, E) edges"}.items():
-        if data.get(key) is None:
-            raise InvalidDataError(f"the graph of {name!r} has no `{key}`: set data.{key} to {shape}")
-    if not data.num_nodes:
+        Args:
+            folder: The folder; see :func:`~graphtasks.sources.npz.read_graph` for the arrays of a file. A file
+                `splits.npz` in it, which :func:`~graphtasks.save_splits` writes, holds the splits.
+            undirected: Whether each edge in the files stands for both directions.
+            splits: The splits, instead of that file or of masks.
+            name: Name of the task; by default that of the folder.
+            **options: As of :meth:`from_data`.
+
+        Raises:
+            MissingFilesError: There is no such folder, or it holds no graph.
+            InvalidDataError: A file cannot be read, or the graphs cannot be learned from.
+        """
+        folder = Path(folder)
+        files = sorted(file for file in folder.glob("*.npz") if file.name != SPLIT_FILE)
+        if not files:
+            raise MissingFilesError(f"there are no graphs in {folder}: put a .npz file there for each")
+        if splits is None and (folder / SPLIT_FILE).is_file():
+            splits = cast(list[Split], load_splits(folder / SPLIT_FILE))
+        graphs = [read_graph(file, undirected=undirected) for file in files]
+        options = {"source": str(folder), "name": name or folder.resolve().name, **options}
+        return cls.from_data(graphs if len(graphs) > 1 else graphs[0], splits=splits, **options)
+
+
+SPLIT_FILE = "splits.npz"
+
+_metric = metric
+
+
+def _as_data(graph: Data | nx.Graph, name: str) -> Data:
+    if not isinstance(graph, nx.Graph):
+        return graph
+    if graph.number_of_nodes() == 0:
         raise InvalidDataError(f"the graph of {name!r} is empty: give it at least one node")
-    x, y, edge_index = data.x, data.y, data.edge_index
-    if x.dim() != 2 or len(x) != data.num_nodes or x.size(1) == 0:
-        raise InvalidDataError(f"`x` of {name!r} has shape {tuple(x.shape)}, expected ({data.num_nodes}, F) with F > 0")
-    if x.dtype != torch.float32:
-        raise InvalidDataError(f"`x` of {name!r} has dtype {x.dtype}, expected torch.float32: use data.x.float()")
-    finite = torch.isfinite(x).all(dim=1)
-    if not bool(finite.all()):
+    try:
+        return from_networkx(graph)
+    except ValueError as error:
+        raise InvalidDataError(f"the networkx graph of {name!r} cannot be converted: {error}") from error
+
+
+def _guess_kind(graphs: list[Data], many: bool) -> Kind:
+    of_nodes = all(graph.get("y") is None or len(graph.y) == graph.num_nodes for graph in graphs)
+    if many and not of_nodes:
+        return "graph"
+    y = graphs[0].get("y") if graphs else None
+    return "node-regression" if y is not None and y.is_floating_point() else "node"
+
+
+def _guess_metric(graphs: list[Data]) -> str:
+    targets = [graph.y for graph in graphs if graph.get("y") is not None]
+    if not targets or not targets[0].is_floating_point():
+        return "accuracy"
+    binary = targets[0].dim() == 2 and all(bool(((y == 0) | (y == 1) | y.isnan()).all()) for y in targets)
+    return "ap" if binary else "mse"
+
+
+def _splits_of_masks(graphs: list[Data], name: str, many: bool) -> list[Split]:
+    if many:
+        raise InvalidDataError(f"{name!r} has several graphs and no splits: pass `splits`, as `random_splits` makes")
+    masks = [graphs[0].get(f"{part}_mask") for part in PARTS]
+    if any(mask is None for mask in masks):
         raise InvalidDataError(
-            f"`x` of {name!r} is NaN or infinite in {int((~finite).sum())} rows, first in row "
-            f"{int((~finite).nonzero()[0])}: drop or impute them, as with torch.nan_to_num"
+            f"{name!r} has no splits: pass `splits`, or set train_mask, val_mask and test_mask on the data"
         )
-    if y.dim() != 1 or len(y) != data.num_nodes or y.dtype != torch.int64 or int(y.max()) < 0:
-        raise InvalidDataError(
-            f"`y` of {name!r} has shape {tuple(y.shape)} and dtype {y.dtype}, "
-            f"expected torch.int64 classes of shape ({data.num_nodes},), -1 where unlabelled"
-        )
-    if edge_index.dim() != 2 or len(edge_index) != 2 or edge_index.dtype != torch.int64:
-        raise InvalidDataError(
-            f"`edge_index` of {name!r} has shape {tuple(edge_index.shape)} and dtype {edge_index.dtype}, "
-            "expected (2, E) of torch.int64"
-        )
-    if edge_index.numel() and not 0 <= int(edge_index.min()) <= int(edge_index.max()) < data.num_nodes:
-        raise InvalidDataError(
-            f"`edge_index` of {name!r} names nodes {int(edge_index.min())} to {int(edge_index.max())}, "
-            f"but the graph has nodes 0 to {data.num_nodes - 1}"
-        )
+    return mask_splits(cast(list[Tensor], masks), int(graphs[0].num_nodes))

@@ -1,10 +1,10 @@
-"""The training loop: full-batch node classification with early stopping, scored at the best validation epoch."""
+"""The training loop: early stopping, schedules, and the test score at the best validation epoch."""
 
 from __future__ import annotations
 
 import copy
-import inspect
 import math
+import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,9 +12,12 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.data import Data
+from torch.optim import lr_scheduler
 
+from graphtasks.batches import Batches, GraphBatches, Links, NodeBatches, WholeGraph
 from graphtasks.errors import DivergedError, InvalidDataError
+from graphtasks.losses import training_loss
+from graphtasks.memory import peak_memory
 from graphtasks.randomness import seeded
 from graphtasks.task import GraphTask
 
@@ -23,6 +26,8 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adamw": torch.optim.AdamW,
     "sgd": torch.optim.SGD,
 }
+
+SCHEDULES = ("constant", "linear", "cosine", "plateau")
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,15 @@ class FitConfig:
         weight_decay: Weight decay of the optimizer.
         optimizer: 'adam', 'adamw' or 'sgd' (with momentum 0.9).
         patience: Stop after this many epochs without a better validation score; None never stops early.
-        seed: Seed of what is random in training, as dropout. The model's initialisation is the caller's.
+        seed: Seed of what is random in training, as dropout, batches and negatives. The model's initialisation is the
+            caller's.
+        schedule: Learning rate over the epochs: 'constant'; 'linear' or 'cosine' down to 0; or 'plateau', halved when
+            the validation score has not risen for 10 epochs.
+        class_weights: Whether all classes count the same in the loss, however many nodes they have.
+        batch_size: Graphs or snapshots in a batch (by default 32); training edges in a batch (by default all); with
+            `neighbors`, nodes in a batch (by default 1,024); with `clusters`, clusters in a batch (by default 1).
+        neighbors: Train nodes of one graph in batches with this many sampled neighbours in each hop, -1 for all.
+        clusters: Train nodes of one graph in batches of clusters, of which there are this many.
     """
 
     epochs: int = 200
@@ -44,6 +57,11 @@ class FitConfig:
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     patience: int | None = None
     seed: int = 0
+    schedule: Literal["constant", "linear", "cosine", "plateau"] = "constant"
+    class_weights: bool = False
+    batch_size: int | None = None
+    neighbors: tuple[int, ...] | None = None
+    clusters: int | None = None
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
@@ -52,6 +70,16 @@ class FitConfig:
             raise InvalidDataError(f"got patience={self.patience}, expected at least 1, or None to never stop early")
         if self.optimizer not in OPTIMIZERS:
             raise InvalidDataError(f"got optimizer {self.optimizer!r}, expected one of {', '.join(OPTIMIZERS)}")
+        if self.schedule not in SCHEDULES:
+            raise InvalidDataError(f"got schedule {self.schedule!r}, expected one of {', '.join(SCHEDULES)}")
+        for name in ("batch_size", "clusters"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InvalidDataError(f"got {name}={value}, expected at least 1, or None")
+        if self.neighbors is not None and self.clusters is not None:
+            raise InvalidDataError("got both neighbors and clusters, expected one of them")
+        if self.neighbors is not None and (not self.neighbors or min(self.neighbors) < -1 or 0 in self.neighbors):
+            raise InvalidDataError(f"got neighbors={self.neighbors}, expected a positive number or -1 for each hop")
 
 
 @dataclass(frozen=True)
@@ -65,8 +93,10 @@ class FitResult:
         seconds: Wall clock of the whole training.
         split_hash: Hash of the split's content.
         state_dict: The model's state at the best epoch.
-        loss_curve: Training loss of each epoch.
+        loss_curve: Training loss of each epoch, the mean over its targets.
         val_curve: Validation score of each epoch.
+        epoch_seconds: Wall clock of each epoch, with its validation.
+        peak_memory: Peak memory of the training in bytes, as :func:`~graphtasks.memory.peak_memory` counts it.
     """
 
     val: float
@@ -77,36 +107,13 @@ class FitResult:
     state_dict: dict[str, Tensor] = field(repr=False)
     loss_curve: list[float] = field(repr=False)
     val_curve: list[float] = field(repr=False)
+    epoch_seconds: list[float] = field(repr=False)
+    peak_memory: int
 
-
-def forward(model: nn.Module, data: Data) -> Tensor:
-    """Call a model with those attributes of a graph that its `forward` names.
-
-    A model with `forward(x, edge_index, edge_weight=None)` gets `data.x`, `data.edge_index` and, where the graph has
-    it, `data.edge_weight`; one that asks for `dmd_modes` gets what the transform of that name stored. Where the graph
-    has a sparse matrix `adj_t`, as :class:`~torch_geometric.transforms.ToSparseTensor` makes it, it takes the place of
-    `edge_index` and `edge_weight`, as in PyG's own examples.
-
-    Raises:
-        InvalidDataError: The graph lacks an attribute that has no default.
-    """
-    arguments = {}
-    sparse = data.get("adj_t") is not None
-    for parameter in inspect.signature(model.forward).parameters.values():
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            continue
-        if sparse and parameter.name in ("edge_index", "edge_weight"):
-            if parameter.name == "edge_index":
-                arguments["edge_index"] = data.adj_t
-        elif data.get(parameter.name) is not None:
-            arguments[parameter.name] = data[parameter.name]
-        elif parameter.default is parameter.empty:
-            raise InvalidDataError(
-                f"{type(model).__name__}.forward needs `{parameter.name}`, which the graph lacks: "
-                f"set data.{parameter.name}, or apply the transform that makes it"
-            )
-    output: Tensor = model(**arguments)
-    return output
+    @property
+    def seconds_per_epoch(self) -> float:
+        """Median wall clock of an epoch."""
+        return statistics.median(self.epoch_seconds)
 
 
 def fit(
@@ -117,66 +124,60 @@ def fit(
     *,
     callback: Callable[[int, float, nn.Module], None] | None = None,
 ) -> FitResult:
-    """Train a model by cross entropy on the train part and leave it in the state of its best validation epoch.
+    """Train a model on the train part and leave it in the state of its best validation epoch.
+
+    Nodes of one graph are trained all at once, unless the config asks for batches; tasks of several graphs and series
+    in batches of graphs; links by the messages of the train part, with as many negatives drawn anew in each step. The
+    loss is :func:`~graphtasks.losses.training_loss`.
 
     Args:
-        model: Any module; see :func:`forward` for how it is called. It is trained where its parameters are.
-        task: A node classification task.
+        model: Any module; see :func:`forward` for how it is called. It is trained where its parameters are. For links
+            it makes a row for each node, and pairs are scored by their inner product or by the model's `decode`.
+        task: A task of any kind.
         split: Index of the split.
         config: Training settings, by default those of :class:`FitConfig`.
         callback: Called after each epoch as `callback(epoch, validation score, model)`.
 
     Raises:
-        InvalidDataError: The task is of another kind.
+        InvalidDataError: The config does not fit the task, or what the model gives does not.
         DivergedError: The loss or a prediction is no longer finite.
     """
-    if task.kind != "node":
-        raise InvalidDataError(f"fit trains tasks of kind 'node', got {task.name!r} of kind {task.kind!r}")
     config = config or FitConfig()
     start = time.perf_counter()
     device = next((parameter.device for parameter in model.parameters()), None)
     if device is None:
         raise InvalidDataError(f"{type(model).__name__} has no parameters: there is nothing to train")
-    data = copy.copy(task.data).to(device)
-    train = task.split(split).train.to(device)
     sign = 1.0 if task.metric.direction == "maximize" else -1.0
-    momentum: dict[str, Any] = {"momentum": 0.9} if config.optimizer == "sgd" else {}
-    optimizer = OPTIMIZERS[config.optimizer](
-        model.parameters(),
-        lr=config.lr,  # type: ignore[call-arg]
-        weight_decay=config.weight_decay,
-        **momentum,
-    )
-
     best_val, best_epoch, best_state = -math.inf, 0, copy.deepcopy(model.state_dict())
     losses: list[float] = []
     vals: list[float] = []
-    with seeded(config.seed, device):
+    seconds: list[float] = []
+    with seeded(config.seed, device), peak_memory(device) as peak:
+        batches = _batches(task, split, config, device)
+        optimizer = _optimizer(model, config)
+        scheduler = _scheduler(optimizer, config)
         for epoch in range(config.epochs):
-            model.train()
-            optimizer.zero_grad()
-            loss = nn.functional.cross_entropy(forward(model, data)[train], data.y[train])
-            loss.backward()
-            optimizer.step()
-            losses.append(loss.item())
-            if not math.isfinite(losses[-1]):
-                raise DivergedError(f"the training loss is {losses[-1]} in epoch {epoch}: lower the learning rate")
-
+            epoch_start = time.perf_counter()
+            losses.append(_train_epoch(model, batches, optimizer, epoch))
             model.eval()
             with torch.no_grad():
-                val = task.evaluate(forward(model, data), split, "val")
+                val = task.evaluate(batches.predict(model, "val"), split, "val")
             vals.append(val)
+            seconds.append(time.perf_counter() - epoch_start)
             if sign * val > best_val:
                 best_val, best_epoch, best_state = sign * val, epoch, copy.deepcopy(model.state_dict())
+            if isinstance(scheduler, lr_scheduler.ReduceLROnPlateau):
+                scheduler.step(sign * val)
+            elif scheduler is not None:
+                scheduler.step()
             if callback is not None:
                 callback(epoch, val, model)
             if config.patience is not None and epoch - best_epoch >= config.patience:
                 break
-
-    model.load_state_dict(best_state)
-    model.eval()
-    with torch.no_grad():
-        test = task.evaluate(forward(model, data), split, "test")
+        model.load_state_dict(best_state)
+        model.eval()
+        with torch.no_grad():
+            test = task.evaluate(batches.predict(model, "test"), split, "test")
     return FitResult(
         val=sign * best_val,
         test=test,
@@ -186,4 +187,75 @@ def fit(
         state_dict=best_state,
         loss_curve=losses,
         val_curve=vals,
+        epoch_seconds=seconds,
+        peak_memory=peak.bytes,
     )
+
+
+def _train_epoch(model: nn.Module, batches: Batches, optimizer: torch.optim.Optimizer, epoch: int) -> float:
+    """One pass over the train part; the mean loss of its targets."""
+    model.train()
+    total, count = 0.0, 0
+    optimizer.zero_grad()
+    for loss, size in batches.losses(model):
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        total, count = total + size * loss.item(), count + size
+    if not count:
+        raise InvalidDataError("no batch of the train part has a labelled target")
+    mean = total / count
+    if not math.isfinite(mean):
+        raise DivergedError(f"the training loss is {mean} in epoch {epoch}: lower the learning rate")
+    return mean
+
+
+def _batches(task: GraphTask, split: int, config: FitConfig, device: torch.device) -> Batches:
+    loss = training_loss(task, split, class_weights=config.class_weights)
+    sampled = config.neighbors is not None or config.clusters is not None
+    if sampled and (task.many or task.kind == "link"):
+        raise InvalidDataError(
+            f"neighbors and clusters are for nodes of one graph, but {task.name!r} "
+            f"{'has several graphs' if task.many else 'is a link task'}: leave them out"
+        )
+    if task.kind == "link":
+        return Links(task, split, loss, device, batch_size=config.batch_size)
+    if task.many:
+        return GraphBatches(task, split, loss, device, batch_size=config.batch_size or 32)
+    if not sampled:
+        if config.batch_size is not None:
+            raise InvalidDataError(
+                f"got batch_size={config.batch_size} for nodes of one graph, expected neighbors or clusters with it"
+            )
+        return WholeGraph(task, split, loss, device)
+    return NodeBatches(
+        task,
+        split,
+        loss,
+        device,
+        batch_size=config.batch_size or (1024 if config.neighbors is not None else 1),
+        neighbors=config.neighbors,
+        clusters=config.clusters,
+    )
+
+
+def _optimizer(model: nn.Module, config: FitConfig) -> torch.optim.Optimizer:
+    momentum: dict[str, Any] = {"momentum": 0.9} if config.optimizer == "sgd" else {}
+    return OPTIMIZERS[config.optimizer](
+        model.parameters(),
+        lr=config.lr,  # type: ignore[call-arg]
+        weight_decay=config.weight_decay,
+        **momentum,
+    )
+
+
+def _scheduler(
+    optimizer: torch.optim.Optimizer, config: FitConfig
+) -> lr_scheduler.LRScheduler | lr_scheduler.ReduceLROnPlateau | None:
+    if config.schedule == "linear":
+        return lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=config.epochs)
+    if config.schedule == "cosine":
+        return lr_scheduler.CosineAnnealingLR(optimizer, config.epochs)
+    if config.schedule == "plateau":
+        return lr_scheduler.ReduceLROnPlateau(optimizer, mode="max", factor=0.5, patience=10)
+    return None

@@ -1,9 +1,21 @@
 import pytest
+import torch
 
-from graphtasks import UnknownTaskError, available, load
-from graphtasks.registry import CATALOGUE
+from graphtasks import (
+    InvalidDataError,
+    MissingFilesError,
+    Split,
+    UnknownTaskError,
+    available,
+    load,
+    random_splits,
+    save_splits,
+)
+from graphtasks.registry import CATALOGUE, find
+from graphtasks.splits import combined_hash
+from graphtasks.task import KINDS
 
-NO_FILES = ["breast-cancer", "csbm", "digits", "karate", "wine"]
+NO_FILES = ["breast-cancer", "csbm", "digits", "karate", "les-miserables", "wine"]
 
 
 def test_names_are_sorted_and_complete():
@@ -16,6 +28,7 @@ def test_kind_filters_names():
     assert available("node") == [name for name in available() if CATALOGUE[name].kind == "node"]
     assert available("temporal") == [name for name in available() if CATALOGUE[name].kind == "temporal"]
     assert "cora" not in available("graph")
+    assert sorted(name for kind in KINDS for name in available(kind)) == available()
 
 
 @pytest.mark.parametrize("name", NO_FILES)
@@ -26,7 +39,7 @@ def test_catalogue_says_what_loading_gives(name):
 
 @pytest.mark.parametrize("name", ["breast-cancer", "Breast_Cancer", "BREAST-CANCER"])
 def test_name_may_be_spelt_in_other_ways(name):
-    assert load(name).name == "breast-cancer"
+    assert find(name) == load(name).name == "breast-cancer"
 
 
 @pytest.mark.parametrize(
@@ -42,9 +55,56 @@ def test_name_like_no_other_gets_no_suggestion():
         load("zzz")
 
 
-def test_unknown_protocol_is_rejected_with_the_known_ones():
-    with pytest.raises(UnknownTaskError, match="'cora' has no split protocol 'random': use one of public, geom-gcn"):
-        load("cora", split="random")
+@pytest.mark.parametrize(("name", "known"), [("cora", "public, geom-gcn, .*"), ("les-miserables", "random")])
+def test_unknown_protocol_is_rejected_with_the_known_ones(name, known):
+    with pytest.raises(
+        UnknownTaskError, match=f"'{name}' has no split protocol 'linkx': use one of {known}, or a .npz"
+    ):
+        load(name, split="linkx")
+
+
+def test_known_protocol_may_be_named():
+    assert combined_hash(load("wine", split="random").splits) == combined_hash(load("wine").splits)
+
+
+@pytest.mark.parametrize("name", ["wine", "les-miserables"])
+def test_splits_may_come_from_a_file(name, tmp_path):
+    task, path = load(name), str(tmp_path / "mine.npz")
+    chosen = [task.split(7), task.split(2)]
+    save_splits(chosen, path)
+    other = load(name, split=path)
+    assert [split.hash for split in other.splits] == [split.hash for split in chosen]
+    assert other.protocol == f"splits of a file, hash {combined_hash(chosen)}"
+    assert (other.name, other.kind, other.num_nodes) == (task.name, task.kind, task.num_nodes)
+    assert len(load(name).splits) == 10
+
+
+def test_splits_of_a_file_must_fit_the_task(tmp_path):
+    save_splits(load("les-miserables").splits, tmp_path / "links.npz")
+    with pytest.raises(InvalidDataError, match="split 0 of 'wine' is a LinkSplit, which does not fit kind 'node'"):
+        load("wine", split=str(tmp_path / "links.npz"))
+    save_splits([Split(torch.tensor([0]), torch.tensor([1]), torch.tensor([178]))], tmp_path / "large.npz")
+    with pytest.raises(InvalidDataError, match="split 0 of 'wine' names node 178, but the graph has 178 nodes"):
+        load("wine", split=str(tmp_path / "large.npz"))
+    (tmp_path / "broken.npz").write_bytes(b"broken")
+    with pytest.raises(InvalidDataError, match=r"broken\.npz cannot be read as splits"):
+        load("wine", split=str(tmp_path / "broken.npz"))
+
+
+def test_absent_file_of_splits_is_an_error(tmp_path):
+    with pytest.raises(MissingFilesError, match=r"there is no split file .*none\.npz"):
+        load("wine", split=str(tmp_path / "none.npz"))
+
+
+def test_file_of_splits_is_read_for_a_series(tmp_path):
+    save_splits(random_splits(392, count=1), tmp_path / "mine.npz")
+    assert load("advection", split=str(tmp_path / "mine.npz")).split(0).hash == random_splits(392, count=1)[0].hash
+
+
+def test_option_of_a_generator_is_passed_on():
+    assert load("csbm", num_nodes=200, num_features=9).num_nodes == 200
+    with pytest.raises(InvalidDataError, match="got num_nodes=10"):
+        load("csbm", num_nodes=10)
 
 
 @pytest.mark.parametrize("name", ["csbm", "digits"])

@@ -14,11 +14,15 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.utils import from_scipy_sparse_matrix, to_undirected
 
+from graphtasks.catalogue import FACTS
+from graphtasks.links import link_task
 from graphtasks.metrics import METRICS
 from graphtasks.splits import per_class_splits
 from graphtasks.task import GraphTask
 
 NEIGHBOURS = 10
+
+LES_MISERABLES = "Knuth (1993), through networkx; features are the identity"
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,6 @@ class Embedded:
     make: Callable[[], Data]
     per_class: int
     source: str
-    licence: str
 
     def load(self, protocol: str, root: Path | None) -> GraphTask:
         """Make the graph and its ten random splits."""
@@ -42,12 +45,21 @@ class Embedded:
             metric=METRICS["accuracy"],
             directed=False,
             source=self.source,
-            licence=self.licence,
+            licence=FACTS[self.name].licence,
             protocol=(
                 f"{self.per_class} training nodes a class, half of the rest but at most 500 for validation, "
                 "all others for test; 10 random splits, seeds 0 to 9"
             ),
         )
+
+
+def les_miserables(protocol: str, root: Path | None) -> GraphTask:
+    """Which characters of Les Misérables meet: links of 77 nodes whose features are the identity."""
+    graph = nx.les_miserables_graph()
+    number = {name: i for i, name in enumerate(sorted(graph))}
+    edges = torch.tensor(sorted((number[a], number[b]) for a, b in graph.edges)).t()
+    data = Data(x=torch.eye(len(number)), edge_index=to_undirected(edges, num_nodes=len(number)))
+    return link_task(data, name="les-miserables", source=LES_MISERABLES, licence=FACTS["les-miserables"].licence)
 
 
 def _neighbour_graph(x: Tensor, y: Tensor) -> Data:
@@ -86,9 +98,9 @@ _UCI = "UCI Machine Learning Repository, through scikit-learn; graph of 10 neare
 DATASETS = {
     dataset.name: dataset
     for dataset in (
-        Embedded("digits", _digits, 20, _UCI, "CC BY 4.0"),
-        Embedded("wine", _wine, 20, _UCI, "CC BY 4.0"),
-        Embedded("breast-cancer", _breast_cancer, 20, _UCI, "CC BY 4.0"),
-        Embedded("karate", _karate, 4, "Zachary (1977), through networkx; features are the identity", "not stated"),
+        Embedded("digits", _digits, 20, _UCI),
+        Embedded("wine", _wine, 20, _UCI),
+        Embedded("breast-cancer", _breast_cancer, 20, _UCI),
+        Embedded("karate", _karate, 4, "Zachary (1977), through networkx; features are the identity"),
     )
 }

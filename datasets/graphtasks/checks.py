@@ -1,0 +1,78 @@
+"""Checks of graphs and of their targets, each with an error that says what to do."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from graphtasks.errors import InvalidDataError
+
+
+def check_graph(data: Data, name: str) -> None:
+    """Raise `InvalidDataError` unless a graph has features and edges that a model can take."""
+    for key, shape in {"x": "(N, F) features", "edge_index": "(2, E) edges"}.items():
+        if data.get(key) is None:
+            raise InvalidDataError(f"the graph of {name!r} has no `{key}`: set data.{key} to {shape}")
+    check_features(data, name)
+    check_edges(data.edge_index, data.num_nodes, name)
+    weight = data.get("edge_weight")
+    if weight is not None and (weight.dim() != 1 or len(weight) != data.edge_index.size(1)):
+        raise InvalidDataError(
+            f"`edge_weight` of {name!r} has shape {tuple(weight.shape)}, expected ({data.edge_index.size(1)},)"
+        )
+
+
+def check_features(data: Data, name: str) -> None:
+    """Raise `InvalidDataError` unless `x` is a finite float32 table with a row for each node."""
+    if data.get("x") is None:
+        raise InvalidDataError(f"the graph of {name!r} has no `x`: set data.x to (N, F) features")
+    if not data.num_nodes:
+        raise InvalidDataError(f"the graph of {name!r} is empty: give it at least one node")
+    x = data.x
+    if x.dim() != 2 or len(x) != data.num_nodes or x.size(1) == 0:
+        raise InvalidDataError(f"`x` of {name!r} has shape {tuple(x.shape)}, expected ({data.num_nodes}, F) with F > 0")
+    if x.dtype != torch.float32:
+        raise InvalidDataError(f"`x` of {name!r} has dtype {x.dtype}, expected torch.float32: use data.x.float()")
+    finite = torch.isfinite(x).all(dim=1)
+    if not bool(finite.all()):
+        raise InvalidDataError(
+            f"`x` of {name!r} is NaN or infinite in {int((~finite).sum())} rows, first in row "
+            f"{int((~finite).nonzero()[0])}: drop or impute them, as with torch.nan_to_num"
+        )
+
+
+def check_edges(edge_index: Tensor, num_nodes: int, name: str) -> None:
+    """Raise `InvalidDataError` unless edges are pairs of nodes that exist."""
+    if edge_index.dim() != 2 or len(edge_index) != 2 or edge_index.dtype != torch.int64:
+        raise InvalidDataError(
+            f"`edge_index` of {name!r} has shape {tuple(edge_index.shape)} and dtype {edge_index.dtype}, "
+            "expected (2, E) of torch.int64"
+        )
+    if edge_index.numel() and not 0 <= int(edge_index.min()) <= int(edge_index.max()) < num_nodes:
+        raise InvalidDataError(
+            f"`edge_index` of {name!r} names nodes {int(edge_index.min())} to {int(edge_index.max())}, "
+            f"but the graph has nodes 0 to {num_nodes - 1}"
+        )
+
+
+def check_classes(y: Tensor | None, num_rows: int, name: str) -> None:
+    """Raise `InvalidDataError` unless `y` (rows,) holds int64 classes, -1 where unlabelled."""
+    if y is None:
+        raise InvalidDataError(f"the graph of {name!r} has no `y`: set data.y to ({num_rows},) labels")
+    if y.dim() != 1 or len(y) != num_rows or y.dtype != torch.int64 or int(y.min()) < -1:
+        raise InvalidDataError(
+            f"`y` of {name!r} has shape {tuple(y.shape)} and dtype {y.dtype}, "
+            f"expected torch.int64 classes of shape ({num_rows},), -1 where unlabelled"
+        )
+
+
+def check_values(y: Tensor | None, num_rows: int, name: str) -> None:
+    """Raise `InvalidDataError` unless `y` (rows,) or (rows, T) holds float32 values, NaN where unlabelled."""
+    if y is None:
+        raise InvalidDataError(f"the graph of {name!r} has no `y`: set data.y to ({num_rows},) values")
+    if y.dim() not in (1, 2) or len(y) != num_rows or y.dtype != torch.float32 or bool(y.isinf().any()):
+        raise InvalidDataError(
+            f"`y` of {name!r} has shape {tuple(y.shape)} and dtype {y.dtype}, "
+            f"expected finite torch.float32 of shape ({num_rows},) or ({num_rows}, T), NaN where unlabelled"
+        )

@@ -1,0 +1,366 @@
+"""Comparisons: many models on many tasks, splits and seeds, each tuned with the same effort."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from sklearn.model_selection import ParameterGrid, ParameterSampler
+from torch import Tensor, nn
+
+from graphtasks.comparison import Comparison, key, read_lines
+from graphtasks.errors import DivergedError, InvalidDataError
+from graphtasks.randomness import seeded
+from graphtasks.task import GraphTask
+from graphtasks.training import FitConfig, FitResult, fit
+
+TRAINING = frozenset(entry.name for entry in dataclasses.fields(FitConfig))
+
+
+@dataclass(frozen=True, eq=False)
+class Contender:
+    """A model of a comparison, and what may be tuned of it.
+
+    Args:
+        name: Name in the table.
+        build: Makes the model as `build(task, **hyperparameters)`. What it draws from the generators that
+            :func:`~graphtasks.randomness.seeded` seeds follows from the run's seed.
+        space: Values to try of each hyperparameter. Keys that are fields of :class:`FitConfig`, as `lr`, go to
+            training, the others to `build`. Values are numbers, text, booleans, None, or lists of them.
+        prepare: Makes of a task the one that this model trains on, such as
+            `lambda task: task.transform(ToUndirected())`. It may change features and edges, but neither labels, splits
+            nor metric. A function that several contenders share is called once a task.
+        version: Text to change when `build` or `prepare` changes, so that earlier results are not taken for new ones.
+    """
+
+    name: str
+    build: Callable[..., nn.Module]
+    space: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    prepare: Callable[[GraphTask], GraphTask] | None = None
+    version: str = ""
+
+
+def compare(
+    contenders: Sequence[Contender],
+    tasks: Sequence[GraphTask],
+    *,
+    splits: Sequence[int] | None = None,
+    seeds: Sequence[int] = (0,),
+    trials: int = 1,
+    config: FitConfig | None = None,
+    tuning_splits: Sequence[int] = (0,),
+    seconds: float | None = None,
+    path: str | Path | None = None,
+    callback: Callable[[dict[str, Any]], None] | None = None,
+) -> Comparison:
+    """Tune and train every model on every task under the same conditions.
+
+    For each task and contender, `trials` settings are drawn from the contender's grid by scikit-learn's
+    `ParameterSampler` with seed `config.seed`; of a smaller grid all are taken. Each is trained on `tuning_splits` with
+    the first of `seeds`, and the best mean validation score wins, on ties the first drawn. The winner is trained on all
+    `splits` with all `seeds`. A single setting has nothing to win against and is trained on `splits` at once. Test
+    scores of tuning are neither used nor kept.
+
+    A setting that diverges, or whose score is not finite, loses, and a run that does has no score; `status` says why.
+    Where no setting of a contender is left, its runs on that task say so and the others go on.
+
+    Where splits overlap, validation nodes of a tuning split are test nodes of others; list only the tuning splits in
+    `splits` to rule that out.
+
+    Args:
+        contenders: The models, of different names.
+        tasks: The tasks; no two share name and protocol.
+        splits: Indices of splits for each task, by default all that it has.
+        seeds: Seeds of initialisation and training, which stand in the place of `config.seed`.
+        trials: Upper limit of settings for each task and contender.
+        config: Training settings where a contender's space has no others.
+        tuning_splits: Indices of the splits that tuning trains and validates on.
+        seconds: Tuning of one contender on one task starts no new setting once its trainings took this long together;
+            the first always runs.
+        path: A JSONL file to which each training is appended as it ends. Trainings that are there already are not run
+            again: those of the same task, protocol, metric, split, contender, version, setting, seed and training
+            configuration. Data are told apart by the task's name alone. One process at a time writes to it.
+        callback: Called with each new row once it is written, not with those that were there already.
+
+    Returns:
+        Rows of all runs and trials, the same for the same arguments up to `seconds`, however often the comparison was
+        interrupted.
+
+    Raises:
+        InvalidDataError: An argument is empty, repeated, out of range or not taken by `build`, or `prepare` changes
+            what is compared. It is raised before the first training, except for `prepare`.
+    """
+    contenders, tasks = list(contenders), list(tasks)
+    seeds, tuning_splits = list(map(int, seeds)), list(map(int, tuning_splits))
+    splits = None if splits is None else list(map(int, splits))
+    config = config or FitConfig()
+    _check(contenders, tasks, splits, seeds, trials, config, tuning_splits)
+    ledger = _Ledger(None if path is None else Path(path), callback)
+    for task in tasks:
+        prepared: dict[int, GraphTask] = {}
+        for contender in contenders:
+            _Entry(contender, task, config, ledger, prepared).run(
+                range(len(task.splits)) if splits is None else splits, seeds, trials, tuning_splits, seconds
+            )
+    return Comparison.from_rows(ledger.rows)
+
+
+class _Ledger:
+    """Rows of this comparison in their order, and trainings that are done, in a file where there is a path."""
+
+    def __init__(self, path: Path | None, callback: Callable[[dict[str, Any]], None] | None) -> None:
+        self.path, self.callback = path, callback
+        self.rows: list[dict[str, Any]] = []
+        self.done: dict[tuple[Any, ...], dict[str, Any]] = {}
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+            rows, size = read_lines(path)
+            os.truncate(path, size)
+            self.done = {key(row): row for row in rows}
+
+    def add(self, row: dict[str, Any], train: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """The row with the outcome of its training, run unless it is done already."""
+        old = self.done.get(key(row))
+        row = {**row, **(train() if old is None else {**old, **row})}
+        self.rows.append(row)
+        if row != old:
+            self.done[key(row)] = row
+            if self.path is not None:
+                with self.path.open("a", encoding="utf-8", newline="\n") as file:
+                    file.write(json.dumps(row, allow_nan=False) + "\n")
+        if old is None and self.callback is not None:
+            self.callback(dict(row))
+        return row
+
+
+@dataclass(frozen=True, eq=False)
+class _Entry:
+    """One contender on one task, with what `prepare` functions made of that task."""
+
+    contender: Contender
+    task: GraphTask
+    config: FitConfig
+    ledger: _Ledger
+    prepared: dict[int, GraphTask]
+
+    def run(
+        self,
+        splits: Sequence[int],
+        seeds: Sequence[int],
+        trials: int,
+        tuning_splits: Sequence[int],
+        seconds: float | None,
+    ) -> None:
+        settings = _settings(self.contender.space, trials, self.config.seed)
+        best: dict[str, Any] | None = settings[0]
+        tried, reason = 1, None
+        if len(settings) > 1:
+            best, tried, reason = self.tune(settings, tuning_splits, seeds[0], seconds)
+        for split in splits:
+            for seed in seeds:
+                if best is None:
+                    row = self.row("run", split, seed, {}) | {"setting": "null", "tried": tried}
+                    status = f"none of {tried} settings finished, the last failed with {reason}"
+                    self.ledger.add(row | {"val": None, "test": None, "seconds": 0.0, "status": status}, dict)
+                else:
+                    self.train("run", split, seed, best, tried=tried)
+
+    def tune(
+        self, settings: list[dict[str, Any]], splits: Sequence[int], seed: int, seconds: float | None
+    ) -> tuple[dict[str, Any] | None, int, str | None]:
+        """The setting of the best mean validation score, if any, how many were tried, and why the last failed."""
+        sign = 1.0 if self.task.metric.direction == "maximize" else -1.0
+        best, best_score, spent, tried, reason = None, -math.inf, 0.0, 0, None
+        for setting in settings:
+            if tried and seconds is not None and spent >= seconds:
+                break
+            tried += 1
+            vals = []
+            for split in splits:
+                row = self.train("trial", split, seed, setting)
+                spent += row["seconds"]
+                if row["status"] != "ok":
+                    reason = row["status"]
+                    break
+                vals.append(row["val"])
+            else:
+                score = sign * math.fsum(vals) / len(vals)
+                if score > best_score:
+                    best, best_score = setting, score
+        return best, tried, reason
+
+    def row(self, phase: str, split: int, seed: int, setting: Mapping[str, Any]) -> dict[str, Any]:
+        """What is known of a training before it runs."""
+        config = dataclasses.asdict(dataclasses.replace(self.config, **_of_training(setting)))
+        del config["seed"]
+        return {
+            "phase": phase,
+            "task": self.task.name,
+            "protocol": self.task.protocol,
+            "model": self.contender.name,
+            "split": split,
+            "split_hash": self.task.split(split).hash,
+            "seed": seed,
+            "setting": _text(setting),
+            "metric": self.task.metric.name,
+            "direction": self.task.metric.direction,
+            "config": _text(config),
+            "version": self.contender.version,
+        }
+
+    def train(self, phase: str, split: int, seed: int, setting: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+        """The row of a training by `fit`."""
+
+        def outcome() -> dict[str, Any]:
+            task = self.prepare()
+            start = time.perf_counter()
+            model: nn.Module | None = None
+            result: FitResult | None = None
+            status = "ok"
+            try:
+                with seeded(seed, "cuda" if torch.cuda.is_available() else "cpu"):
+                    model = self.contender.build(task, **_of_build(setting))
+                result = fit(model, task, split, dataclasses.replace(self.config, **_of_training(setting), seed=seed))
+            except DivergedError as error:
+                status = f"{type(error).__name__}: {error}"
+            parts = ("val",) if phase == "trial" else ("val", "test")
+            scores = {} if result is None else {part: float(getattr(result, part)) for part in parts}
+            if not all(map(math.isfinite, scores.values())):
+                scores, status = {}, "not finite: " + ", ".join(f"{part} {score}" for part, score in scores.items())
+            return {
+                **dict.fromkeys(parts),
+                **scores,
+                "best_epoch": None if result is None else result.best_epoch,
+                "parameters": None if model is None else sum(parameter.numel() for parameter in model.parameters()),
+                "seconds": time.perf_counter() - start,
+                "status": status,
+            }
+
+        return self.ledger.add(self.row(phase, split, seed, setting) | more, outcome)
+
+    def prepare(self) -> GraphTask:
+        """The task that the contender trains on."""
+        prepare, task = self.contender.prepare, self.task
+        if prepare is None:
+            return task
+        if id(prepare) not in self.prepared:
+            prepared = prepare(task)
+            if (
+                prepared.metric != task.metric
+                or [split.hash for split in prepared.splits] != [split.hash for split in task.splits]
+                or not _same_labels(prepared, task)
+            ):
+                raise InvalidDataError(
+                    f"`prepare` of {self.contender.name!r} changes labels, splits or metric of {task.name!r}: "
+                    "it may change only what a model sees"
+                )
+            self.prepared[id(prepare)] = prepared
+        return self.prepared[id(prepare)]
+
+
+def _of_training(setting: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in setting.items() if name in TRAINING}
+
+
+def _of_build(setting: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in setting.items() if name not in TRAINING}
+
+
+def _settings(space: Mapping[str, Sequence[Any]], trials: int, seed: int) -> list[dict[str, Any]]:
+    """Different settings of a grid, at most `trials`."""
+    grid = {name: _plain(values) for name, values in space.items()}
+    return list(ParameterSampler(grid, min(trials, len(ParameterGrid(grid))), random_state=seed))
+
+
+def _plain(values: Sequence[Any]) -> list[Any]:
+    """A list, of Python's own numbers where the values are an array."""
+    return list(getattr(values, "tolist", lambda: values)())
+
+
+def _text(values: Mapping[str, Any]) -> str:
+    return json.dumps(values, sort_keys=True)
+
+
+def _same_labels(a: GraphTask, b: GraphTask) -> bool:
+    """Whether two tasks have the same labels, NaN where the other has NaN."""
+    first, second = ([graph.get("y") for graph in task.graphs] for task in (a, b))
+    return len(first) == len(second) and all(map(_equal, first, second))
+
+
+def _equal(x: Tensor | None, y: Tensor | None) -> bool:
+    if x is None or y is None:
+        return x is y
+    x, y = x.cpu(), y.cpu()
+    return x.shape == y.shape and bool(((x == y) | (x.isnan() & y.isnan())).all())
+
+
+def _check(
+    contenders: Sequence[Contender],
+    tasks: Sequence[GraphTask],
+    splits: Sequence[int] | None,
+    seeds: Sequence[int],
+    trials: int,
+    config: FitConfig,
+    tuning_splits: Sequence[int],
+) -> None:
+    """Raise `InvalidDataError` for whatever can be seen to be wrong before training."""
+    given: dict[str, Sequence[Any]] = {
+        "contenders": [contender.name for contender in contenders],
+        "tasks": [(task.name, task.protocol) for task in tasks],
+        "seeds": seeds,
+        "tuning_splits": tuning_splits,
+        **({} if splits is None else {"splits": splits}),
+    }
+    for what, values in given.items():
+        if not values:
+            raise InvalidDataError(f"`{what}` is empty: give at least one")
+        repeated = [value for i, value in enumerate(values) if value in values[:i]]
+        if repeated:
+            raise InvalidDataError(f"`{what}` has {repeated[0]!r} more than once: rename or drop one")
+    if trials < 1:
+        raise InvalidDataError(f"got trials={trials}, expected at least 1")
+    for task in tasks:
+        for index in [*tuning_splits, *(splits or [])]:
+            task.split(index)
+    for contender in contenders:
+        _check_space(contender, config)
+
+
+def _check_space(contender: Contender, config: FitConfig) -> None:
+    name, space = contender.name, contender.space
+    for parameter, values in space.items():
+        if isinstance(values, str) or not (isinstance(values, Sequence) or hasattr(values, "tolist")):
+            raise InvalidDataError(f"`space` of {name!r} has {parameter}={values!r}, expected a list of values to try")
+        try:
+            texts = [json.dumps(value) for value in _plain(values)]
+        except (TypeError, ValueError) as error:
+            raise InvalidDataError(
+                f"the values of {parameter!r} in `space` of {name!r} cannot be written as JSON ({error}): "
+                "use numbers, text, booleans, None or lists of them"
+            ) from error
+        if not texts or len(set(texts)) < len(texts):
+            raise InvalidDataError(f"`space` of {name!r} has {parameter}={values!r}, expected different values")
+        if parameter == "seed":
+            raise InvalidDataError(f"`space` of {name!r} has 'seed', which is no hyperparameter: use `seeds`")
+        if parameter in TRAINING:
+            for value in _plain(values):
+                dataclasses.replace(config, **{parameter: value})
+    arguments = [parameter for parameter in space if parameter not in TRAINING]
+    try:
+        inspect.signature(contender.build).bind(None, **dict.fromkeys(arguments))
+    except TypeError as error:
+        raise InvalidDataError(
+            f"{name!r} cannot be built as build(task{''.join(f', {argument}=...' for argument in arguments)}), "
+            f"{error}: `space` needs those arguments of `build` that have no default, and no others but fields of "
+            f"FitConfig ({', '.join(sorted(TRAINING - {'seed'}))})"
+        ) from error

@@ -1,0 +1,119 @@
+"""Where raw files are looked for, and the cache folder of what is made from them."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch_geometric
+
+from graphtasks.errors import InvalidDataError, MissingFilesError
+
+ROOT_VARIABLE = "GRAPHTASKS_ROOT"
+
+
+def cache_folder() -> Path:
+    """Folder of downloads and processed files: `$XDG_CACHE_HOME/graphtasks`, by default `~/.cache/graphtasks`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "graphtasks"
+
+
+def resolve_root(root: Path | None) -> Path:
+    """Folder of raw files: the argument, else `$GRAPHTASKS_ROOT`, else the cache folder."""
+    if root is None and os.environ.get(ROOT_VARIABLE):
+        root = Path(os.environ[ROOT_VARIABLE])
+    return (root or cache_folder()).expanduser().resolve()
+
+
+@dataclass(frozen=True)
+class RawFiles:
+    """The raw files of one dataset.
+
+    Args:
+        name: Name of the task, for messages.
+        folder: Their folder below the root.
+        files: Their names in it.
+        open: `open(root)` lets the dataset's class process and check what it finds below a root, or download it there.
+    """
+
+    name: str
+    folder: str
+    files: tuple[str, ...]
+    open: Callable[[Path], object]
+
+    def found(self, root: Path) -> bool:
+        """Whether any of the files is in the root."""
+        return any((root / self.folder / file).is_file() for file in self.files)
+
+    def stage(self, root: Path) -> Path:
+        """A root in the cache with links to the raw files and what the dataset's class made of them.
+
+        Its name carries a fingerprint of the raw files, so that processed files never outlive what they were made
+        from, and it appears as a whole, so that a broken one is never used.
+
+        Raises:
+            MissingFilesError: Some of the files are missing, or all and they cannot be downloaded.
+            InvalidDataError: They cannot be read.
+        """
+        raw = self._raw(root)
+        stats = [(raw / file).stat() for file in self.files]
+        fingerprint = repr([torch_geometric.__version__, *((stat.st_size, stat.st_mtime_ns) for stat in stats)])
+        staged = cache_folder() / hashlib.sha256(f"{raw}{fingerprint}".encode()).hexdigest()[:16]
+        if staged.is_dir():
+            return staged
+        with _temporary_folder() as folder:
+            (folder / self.folder).mkdir(parents=True)
+            for file in self.files:
+                link = folder / self.folder / file
+                try:
+                    link.symlink_to(raw / file)
+                except OSError:  # a system without links
+                    shutil.copy2(raw / file, link)
+            try:
+                self.open(folder)
+            except Exception as error:
+                raise InvalidDataError(
+                    f"{self.name!r} cannot be read from {raw} ({type(error).__name__}: {error}): replace its files"
+                ) from error
+            with contextlib.suppress(OSError):  # another process was first
+                folder.rename(staged)
+        return staged
+
+    def _raw(self, root: Path) -> Path:
+        """Folder of the raw files: in the root, else in the cache, else in the cache after a download."""
+        for raw in (root / self.folder, cache_folder() / self.folder):
+            missing = [file for file in self.files if not (raw / file).is_file()]
+            if not missing:
+                return raw
+            if len(missing) < len(self.files):
+                raise MissingFilesError(
+                    f"{self.name!r} is incomplete in {raw}: missing {', '.join(missing)}; add or remove files"
+                )
+        with _temporary_folder() as temporary:
+            try:
+                self.open(temporary)
+            except Exception as error:
+                raise MissingFilesError(
+                    f"{self.name!r} is not in {root / self.folder} and cannot be downloaded "
+                    f"({type(error).__name__}: {error}): put {', '.join(self.files)} there"
+                ) from error
+            raw.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(OSError):  # another process was first
+                (temporary / self.folder).rename(raw)
+        return raw
+
+
+@contextlib.contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    """A folder in the cache that is gone afterwards unless it was renamed."""
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=cache_folder(), prefix="partial-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,70 @@
+"""Graphs from `.npz` files of plain arrays."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+from torch_geometric.utils import to_undirected
+
+from graphtasks.errors import InvalidDataError, MissingFilesError
+
+NAMES = {"x": "node_features", "y": "node_labels", "edge_index": "edges"}
+
+
+def read_npz(path: Path) -> dict[str, Tensor]:
+    """All arrays of a `.npz` file without pickled objects, as tensors.
+
+    Raises:
+        InvalidDataError: The file is none, or holds objects.
+    """
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return {key: torch.from_numpy(archive[key]) for key in archive.files}
+    except (ValueError, TypeError, AttributeError, OSError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
+        raise InvalidDataError(f"{path} cannot be read ({type(error).__name__}: {error}): replace it") from error
+
+
+def read_graph(path: str | Path, *, undirected: bool = False) -> Data:
+    """One graph from a `.npz` file, with PyG's names or those of yandex-research/heterophilous-graphs.
+
+    Args:
+        path: File with the arrays `x` (N, F), `y`, `edge_index` (2, E) or instead `node_features`, `node_labels`,
+            `edges` (E, 2). Optional are `edge_weight` (E,) and `train_mask`, `val_mask`, `test_mask` (N,) or
+            (N, splits), or instead `train_masks`, `val_masks`, `test_masks` (splits, N).
+        undirected: Whether each edge stands for both directions.
+
+    Raises:
+        MissingFilesError: There is no such file.
+        InvalidDataError: It cannot be read, or an array is missing or no table of edges.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MissingFilesError(f"there is no file {path}")
+    arrays = read_npz(path)
+    missing = [f"{key} (or {other})" for key, other in NAMES.items() if not {key, other} & set(arrays)]
+    if missing:
+        raise InvalidDataError(f"{path} has no array {', '.join(missing)}: it has {', '.join(sorted(arrays))}")
+    x = arrays["x"] if "x" in arrays else arrays["node_features"]
+    y = arrays["y"] if "y" in arrays else arrays["node_labels"]
+    edges = arrays["edge_index"] if "edge_index" in arrays else arrays["edges"].t()
+    if edges.dim() != 2 or len(edges) != 2 or edges.is_floating_point():
+        raise InvalidDataError(
+            f"the edges of {path} have shape {tuple(edges.shape)} and dtype {edges.dtype}, "
+            "expected `edge_index` (2, E) or `edges` (E, 2) of integers"
+        )
+    data = Data(x=x.float(), y=y.float() if y.is_floating_point() else y.long(), edge_index=edges.long().contiguous())
+    if "edge_weight" in arrays:
+        data.edge_weight = arrays["edge_weight"].float()
+    if undirected:
+        data.edge_index = to_undirected(data.edge_index, num_nodes=data.num_nodes)
+    for part in ("train", "val", "test"):
+        if f"{part}_mask" in arrays:
+            data[f"{part}_mask"] = arrays[f"{part}_mask"]
+        elif f"{part}_masks" in arrays:
+            data[f"{part}_mask"] = arrays[f"{part}_masks"].t()
+    return data

@@ -1,0 +1,494 @@
+import dataclasses
+import importlib
+import json
+import math
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+from torch_geometric.data import Data
+from torch_geometric.transforms import NormalizeFeatures
+
+from graphtasks import DivergedError, FitConfig, GraphTask, InvalidDataError, Split, fit
+from graphtasks.compare import Contender, compare
+from graphtasks.comparison import Comparison
+from graphtasks.metrics import METRICS
+
+SHORT = FitConfig(epochs=4, lr=0.05)
+# The name `graphtasks.compare` may be the function.
+MODULE = importlib.import_module("graphtasks.compare")
+
+
+class Net(nn.Module):
+    """Two layers with dropout, which see the features alone."""
+
+    def __init__(self, task, hidden=4):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(task.num_features, hidden), nn.Dropout(), nn.Linear(hidden, 3))
+
+    def forward(self, x):
+        return self.layers(x)
+
+
+class Constant(nn.Module):
+    """One class for all nodes, or NaN."""
+
+    def __init__(self, task, label=0):
+        super().__init__()
+        self.scores = nn.Parameter(torch.eye(3)[label] if label >= 0 else torch.full((3,), torch.nan))
+
+    def forward(self, x):
+        return self.scores.expand(len(x), 3)
+
+
+@pytest.fixture
+def task(noisy_task):
+    """A task of three splits."""
+    order = torch.randperm(120, generator=torch.Generator().manual_seed(1))
+    parts = [order.roll(40 * i) for i in range(3)]
+    return noisy_task.replace(name="noisy", splits=[Split(part[:30], part[30:70], part[70:]) for part in parts])
+
+
+@pytest.fixture
+def opposite_task(path_data):
+    """Validation nodes are of class 0 and test nodes of class 1; nothing moves a constant far in one epoch."""
+    path_data.y = torch.tensor([2, 2, 0, 0, 1, 1])
+    masks = (path_data.train_mask, path_data.val_mask, path_data.test_mask)
+    return GraphTask.from_data(path_data, name="opposite", splits=[Split(*masks)])
+
+
+def same(a, b):
+    """Whether two comparisons agree in everything but wall clocks."""
+    for first, second in ((a.runs, b.runs), (a.trials, b.trials)):
+        pd.testing.assert_frame_equal(first.drop(columns="seconds"), second.drop(columns="seconds"))
+    return True
+
+
+def tuned(name="net", **changes):
+    return Contender(name, Net, {"hidden": [2, 4, 8], "lr": [0.01, 0.1]}, **changes)
+
+
+def test_every_run_is_the_fit_that_its_row_says(task):
+    result = compare([Contender("net", Net, {"hidden": [6], "lr": [0.1]})], [task], seeds=(3, 4), config=SHORT)
+    assert list(zip(result.runs["split"], result.runs["seed"], strict=True)) == [
+        (split, seed) for split in range(3) for seed in (3, 4)
+    ]
+    for _, row in result.runs.iterrows():
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(row["seed"])
+            model = Net(task, hidden=6)
+        expected = fit(model, task, row["split"], dataclasses.replace(SHORT, lr=0.1, seed=row["seed"]))
+        assert (row["val"], row["test"], row["best_epoch"]) == (expected.val, expected.test, expected.best_epoch)
+        assert row["split_hash"] == task.splits[row["split"]].hash
+        assert row["parameters"] == 3 * 6 + 6 + 6 * 3 + 3
+        assert json.loads(row["setting"]) == {"hidden": 6, "lr": 0.1}
+        assert json.loads(row["config"])["lr"] == 0.1
+        assert (row["metric"], row["direction"], row["status"], row["tried"]) == ("accuracy", "maximize", "ok", 1)
+    assert result.runs["test"].nunique() > 1
+    assert len(result.trials) == 0
+
+
+def test_the_winner_has_the_best_validation_score_even_if_its_test_score_is_the_worst(opposite_task):
+    contender = Contender("constant", Constant, {"label": [1, 2, 0]})
+    result = compare([contender], [opposite_task], trials=3, config=FitConfig(epochs=1))
+    assert sorted(result.trials["val"]) == [0, 0, 1]
+    assert json.loads(result.runs["setting"][0]) == {"label": 0}
+    assert (result.runs["val"][0], result.runs["test"][0]) == (1, 0)
+    # The setting that loses would have had the best test score.
+    alone = compare([Contender("constant", Constant, {"label": [1]})], [opposite_task], config=FitConfig(epochs=1))
+    assert (alone.runs["val"][0], alone.runs["test"][0]) == (0, 1)
+
+
+def test_the_winner_of_an_error_has_the_lowest(opposite_task):
+    wrong = dataclasses.replace(
+        opposite_task.metric,
+        name="error",
+        direction="minimize",
+        score=lambda y, pred: float((np.asarray(y) != np.asarray(pred).argmax(axis=1)).mean()),
+    )
+    contender = Contender("constant", Constant, {"label": [1, 2, 0]})
+    result = compare([contender], [opposite_task.replace(metric=wrong)], trials=3, config=FitConfig(epochs=1))
+    assert sorted(result.trials["val"]) == [0, 1, 1]
+    assert json.loads(result.runs["setting"][0]) == {"label": 0}
+
+
+def test_the_mean_over_tuning_splits_decides(task):
+    result = compare([tuned()], [task], trials=6, tuning_splits=(0, 2), config=SHORT)
+    assert list(result.trials["split"]) == [0, 2] * 6
+    means = result.trials.groupby("setting", sort=False)["val"].mean()
+    assert means.nunique() > 1
+    assert set(result.runs["setting"]) == {means.idxmax()}
+
+
+def test_trials_hold_no_test_scores(task, tmp_path):
+    rows = []
+    result = compare([tuned()], [task], trials=2, config=SHORT, path=tmp_path / "runs.jsonl", callback=rows.append)
+    assert "test" not in result.trials
+    lines = [json.loads(line) for line in (tmp_path / "runs.jsonl").read_text().splitlines()]
+    assert lines == rows
+    assert [line["phase"] for line in lines] == ["trial"] * 2 + ["run"] * 3
+    assert ["test" in line for line in lines] == [False] * 2 + [True] * 3
+
+
+def test_contenders_of_the_same_space_try_the_same_settings(task):
+    result = compare([tuned("a"), tuned("b")], [task, task.replace(name="again")], trials=4, config=SHORT)
+    tried = [list(part["setting"]) for _, part in result.trials.groupby(["task", "model"], sort=False)]
+    assert len(tried) == 4
+    assert all(settings == tried[0] for settings in tried)
+    assert len(set(tried[0])) == 4
+    assert set(result.runs["tried"]) == {4}
+
+
+def test_the_seed_of_the_configuration_draws_the_settings(task):
+    drawn = [
+        set(
+            compare(
+                [tuned()], [task], splits=[0], trials=2, config=dataclasses.replace(SHORT, seed=seed)
+            ).trials.setting
+        )
+        for seed in range(4)
+    ]
+    assert any(settings != drawn[0] for settings in drawn)
+
+
+def test_small_grids_are_used_whole(task):
+    small = Contender("small", Net, {"hidden": np.array([2, 4])})
+    result = compare([small, Contender("fixed", Net), tuned()], [task], splits=[0], trials=3, config=SHORT)
+    assert {json.loads(text)["hidden"] for text in result.trials["setting"][result.trials["model"] == "small"]} == {
+        2,
+        4,
+    }
+    assert result.trials["model"].value_counts().to_dict() == {"small": 2, "net": 3}
+    assert dict(zip(result.runs["model"], result.runs["tried"], strict=True)) == {"small": 2, "fixed": 1, "net": 3}
+    assert json.loads(result.runs["setting"][1]) == {}
+
+
+def test_time_ends_tuning_of_each_contender_alike(task, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(MODULE, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+
+    def build(task, duration, **hyperparameters):
+        clock[0] += duration
+        return Net(task, **hyperparameters)
+
+    hidden = list(range(2, 8))
+    contenders = [
+        Contender(f"{duration} s", build, {"duration": [duration], "hidden": hidden}) for duration in (0, 2, 5, 50)
+    ]
+    result = compare(contenders, [task], splits=[1], trials=6, seconds=10, config=SHORT)
+    counts = {"0 s": 6, "2 s": 5, "5 s": 2, "50 s": 1}
+    assert result.trials["model"].value_counts().to_dict() == counts
+    assert dict(zip(result.runs["model"], result.runs["tried"], strict=True)) == counts
+    assert list(result.runs["seconds"]) == [0, 2, 5, 50]
+    none_left = compare(contenders, [task], splits=[1], trials=6, seconds=0, config=SHORT)
+    assert set(none_left.runs["tried"]) == {1}
+    assert set(none_left.runs["status"]) == {"ok"}
+
+
+def test_a_setting_that_diverges_loses(task):
+    contender = Contender("constant", Constant, {"label": [-1, 0, 1]})
+    result = compare([contender], [task], trials=3, tuning_splits=(0, 1), config=SHORT)
+    lost = result.trials[result.trials["setting"] == '{"label": -1}']
+    assert list(lost["split"]) == [0], "its second split is not trained"
+    assert lost["status"].item().startswith("DivergedError: the training loss is nan in epoch 0")
+    assert lost["val"].isna().all()
+    assert lost["best_epoch"].isna().all()
+    assert result.runs["setting"].nunique() == 1
+    assert json.loads(result.runs["setting"][0])["label"] in (0, 1)
+    assert result.runs["test"].notna().all()
+
+
+def test_a_score_that_is_not_finite_loses(task, monkeypatch):
+    def fake(model, task, split, config):
+        val = math.inf if config.lr == 0.1 else 0.5
+        return SimpleNamespace(val=val, test=math.nan if split == 1 else 0.25, best_epoch=0)
+
+    monkeypatch.setattr(MODULE, "fit", fake)
+    result = compare([Contender("net", Net, {"lr": [0.1, 0.2]})], [task], trials=2, tuning_splits=[1], config=SHORT)
+    assert dict(zip(result.trials["setting"], result.trials["status"], strict=True)) == {
+        '{"lr": 0.1}': "not finite: val inf",
+        '{"lr": 0.2}': "ok",
+    }
+    assert set(result.runs["setting"]) == {'{"lr": 0.2}'}
+    assert list(result.runs["status"]) == ["ok", "not finite: val 0.5, test nan", "ok"]
+    assert result.runs["test"].equals(pd.Series([0.25, math.nan, 0.25]))
+
+
+def test_others_go_on_when_a_contender_fails(task, tmp_path):
+    contenders = [Contender("broken", Constant, {"label": [-1], "lr": [0.1, 0.2]}), Contender("net", Net)]
+    path = tmp_path / "runs.jsonl"
+    result = compare(contenders, [task], trials=2, seeds=(0, 1), config=SHORT, path=path)
+    broken = result.runs[result.runs["model"] == "broken"]
+    assert len(broken) == 6
+    assert broken["test"].isna().all()
+    assert set(broken["setting"]) == {"null"}
+    assert broken["status"].str.startswith("none of 2 settings finished, the last failed with DivergedError: ").all()
+    assert result.runs["test"].notna().sum() == 6
+    assert same(Comparison.read(path), result)
+    assert "failed (6 of 6)" in result.to_markdown()
+
+
+def test_initialisation_that_diverges_is_a_failed_run(task):
+    def build(task):
+        raise DivergedError("no modes")
+
+    result = compare([Contender("net", build)], [task], splits=[0], config=SHORT)
+    assert result.runs["status"][0] == "DivergedError: no modes"
+    assert pd.isna(result.runs["parameters"][0])
+
+
+def test_same_seeds_same_table(task):
+    torch.manual_seed(0)
+    first = compare([tuned()], [task], trials=2, seeds=(0, 1), config=SHORT)
+    torch.manual_seed(1)
+    assert same(first, compare([tuned()], [task], trials=2, seeds=(0, 1), config=SHORT))
+
+
+def arguments(task):
+    contenders = [tuned("a"), Contender("b", Constant, {"label": [-1, 0]}), Contender("c", Net, prepare=signs)]
+    return {"contenders": contenders, "tasks": [task], "splits": [0, 2], "trials": 2, "config": SHORT}
+
+
+def signs(task):
+    data = task.data.clone()
+    data.x = data.x.sign()
+    return task.replace(data=data)
+
+
+def test_a_resumed_comparison_equals_an_uninterrupted_one(task, tmp_path):
+    whole = compare(**arguments(task), path=tmp_path / "whole.jsonl")
+    total = len(whole.runs) + len(whole.trials)
+    assert total == 10
+
+    class Killed(Exception):
+        pass
+
+    for stop in range(1, total + 1):
+        path = tmp_path / "killed" / f"{stop}.jsonl"
+        rows = []
+
+        def kill(row, rows=rows, stop=stop):
+            rows.append(row)
+            if len(rows) == stop:
+                raise Killed
+
+        with pytest.raises(Killed):
+            compare(**arguments(task), path=path, callback=kill)
+        # A write that the kill cut short, within a character of two bytes.
+        with path.open("ab") as file:
+            file.write('{"phase": "run", "task": "é'.encode()[:-1])
+        assert len(Comparison.read(path).runs) == sum(row["phase"] == "run" for row in rows)
+        resumed = compare(**arguments(task), path=path, callback=rows.append)
+        assert same(resumed, whole)
+        assert len(rows) == total, "no training was lost and none was repeated"
+        assert same(Comparison.read(path), whole)
+
+
+def test_time_limits_hold_over_interruptions(task, monkeypatch, tmp_path):
+    clock = [0.0]
+    monkeypatch.setattr(MODULE, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+
+    def build(task, **hyperparameters):
+        clock[0] += 1
+        return Net(task, **hyperparameters)
+
+    class Killed(Exception):
+        pass
+
+    def kill(row):
+        raise Killed
+
+    contender = Contender("net", build, {"hidden": list(range(2, 8))})
+    path = tmp_path / "runs.jsonl"
+    for _ in range(2):
+        with pytest.raises(Killed):
+            compare([contender], [task], trials=6, seconds=3, config=SHORT, path=path, callback=kill)
+    result = compare([contender], [task], trials=6, seconds=3, config=SHORT, path=path)
+    assert len(result.trials) == 3
+
+
+def test_what_changes_is_trained_anew(task, tmp_path):
+    path = tmp_path / "runs.jsonl"
+
+    def trained(tasks, *, contender=None, **changes):
+        rows = []
+        contender = contender or Contender("net", Net)
+        compare([contender], tasks, path=path, callback=rows.append, **{"config": SHORT, **changes})
+        return len(rows)
+
+    assert trained([task], splits=[0, 1]) == 2
+    assert trained([task], splits=[0, 1]) == 0
+    assert trained([task]) == 1
+    assert trained([task], seeds=(0, 1)) == 3
+    assert trained([task], config=dataclasses.replace(SHORT, weight_decay=0.0)) == 3
+    # The seeds of runs are `seeds`, whatever the configuration's.
+    assert trained([task], config=dataclasses.replace(SHORT, seed=5)) == 0
+    assert trained([task], contender=Contender("net", Net, version="2")) == 3
+    assert trained([task], contender=Contender("net", Net, {"hidden": [5]})) == 3
+    assert trained([task.replace(protocol="other")]) == 3
+    assert trained([task.replace(name="other")]) == 3
+    changed = [*task.splits[:2], Split(task.splits[2].train[1:], task.splits[2].val, task.splits[2].test)]
+    assert trained([task.replace(splits=changed)]) == 1
+    assert trained([task]) == 0
+    with pytest.raises(InvalidDataError, match="runs of 'net' on 'noisy' with several settings, configurations or"):
+        Comparison.read(path)
+
+
+def test_the_file_tells_how_many_settings_were_tried_at_last(task, tmp_path, monkeypatch):
+    trained = []
+
+    def fake(model, task, split, config):
+        trained.append(config.lr)
+        return SimpleNamespace(val=float(config.lr == trained[0]), test=0.5, best_epoch=0)
+
+    monkeypatch.setattr(MODULE, "fit", fake)
+    path = tmp_path / "runs.jsonl"
+    contender = Contender("net", Net, {"lr": [0.1, 0.2, 0.3]})
+    for trials, total in ((2, 2 + 3), (3, 3 + 3)):
+        result = compare([contender], [task], trials=trials, path=path)
+        assert len(trained) == total, "only what is new is trained"
+        assert set(result.runs["tried"]) == {trials}
+        assert set(Comparison.read(path).runs["tried"]) == {trials}
+    assert len(Comparison.read(path).runs) == 3
+
+
+def test_files_of_something_else_are_refused(task, tmp_path):
+    path = tmp_path / "runs.jsonl"
+    for line in ("{}", "[1]", "no json", "3"):
+        path.write_text(line + "\n")
+        with pytest.raises(InvalidDataError, match=r"line 1 of .*runs\.jsonl is not a training"):
+            compare([Contender("net", Net)], [task], path=path)
+        assert path.read_text() == line + "\n"
+
+
+def test_each_contender_trains_on_what_it_prepares_once_a_task(task):
+    seen = []
+
+    def prepare(task):
+        seen.append(task.name)
+        return signs(task)
+
+    def build(task):
+        assert bool((task.data.x.abs() == 1).all())
+        return Net(task)
+
+    contenders = [Contender(name, build, prepare=prepare) for name in "ab"] + [Contender("c", Net)]
+    result = compare(contenders, [task, task.replace(name="again")], seeds=(0, 1), config=SHORT)
+    assert seen == ["noisy", "again"]
+    scores = {model: list(part["test"]) for model, part in result.runs.groupby("model")}
+    assert scores["a"] == scores["b"] != scores["c"]
+    plain = compare([Contender("c", Net)], [task], seeds=(0, 1), config=SHORT)
+    assert list(plain.runs["test"]) == scores["c"][:6], "the others see the task as it was"
+
+
+@pytest.mark.parametrize("what", ["labels", "splits", "metric"])
+def test_preparation_cannot_change_what_is_compared(task, what):
+    def prepare(task):
+        if what == "labels":
+            data = task.data.clone()
+            data.y[0] = (data.y[0] + 1) % 3
+            return task.replace(data=data)
+        if what == "splits":
+            return task.replace(splits=task.splits[::-1])
+        return task.replace(metric=dataclasses.replace(task.metric, name="other"))
+
+    with pytest.raises(InvalidDataError, match="`prepare` of 'net' changes labels, splits or metric of 'noisy'"):
+        compare([Contender("net", Net, prepare=prepare)], [task], config=SHORT)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"contenders": []}, "`contenders` is empty"),
+        ({"tasks": []}, "`tasks` is empty"),
+        ({"splits": []}, "`splits` is empty"),
+        ({"seeds": ()}, "`seeds` is empty"),
+        ({"tuning_splits": ()}, "`tuning_splits` is empty"),
+        ({"seeds": (1, 2, 1)}, "`seeds` has 1 more than once"),
+        ({"splits": (0, 0)}, "`splits` has 0 more than once"),
+        ({"splits": [3]}, r"got split 3, but 'noisy' has 3 split\(s\)"),
+        ({"tuning_splits": [-1]}, "got split -1"),
+        ({"trials": 0}, "got trials=0, expected at least 1"),
+        ({"contenders": [Contender("net", Net), Contender("net", Constant)]}, "`contenders` has 'net' more than once"),
+        ({"space": {"hiden": [1]}}, r"build\(task, hiden=\.\.\.\), got an unexpected keyword argument 'hiden'"),
+        ({"space": {"task": [1]}}, "multiple values for argument 'task'"),
+        ({"space": {"hidden": []}}, r"hidden=\[\], expected different values"),
+        ({"space": {"hidden": [2, 4, 2]}}, r"hidden=\[2, 4, 2\], expected different values"),
+        ({"space": {"hidden": 2}}, "hidden=2, expected a list"),
+        ({"space": {"optimizer": "adam"}}, "optimizer='adam', expected a list"),
+        ({"space": {"hidden": [Net]}}, "cannot be written as JSON"),
+        ({"space": {"optimizer": ["adam", "lion"]}}, "got optimizer 'lion', expected one of adam"),
+        ({"space": {"epochs": [0]}}, "got epochs=0"),
+        ({"space": {"seed": [0, 1]}}, "use `seeds`"),
+    ],
+)
+def test_errors_come_before_the_first_training(task, changes, message, monkeypatch):
+    monkeypatch.setattr(MODULE, "fit", None)
+    if "space" in changes:
+        changes = {"contenders": [Contender("fine", Net), Contender("net", Net, changes["space"])]}
+    with pytest.raises(InvalidDataError, match=message):
+        compare(**{"contenders": [Contender("net", Net)], "tasks": [task], **changes})
+
+
+def test_missing_targets_of_several_graphs_stay_missing(noisy_task):
+    y = noisy_task.data.x[:, 0].clone()
+    y[0] = torch.nan
+    graphs = [Data(x=noisy_task.data.x + i, edge_index=noisy_task.data.edge_index, y=y) for i in range(4)]
+    split = Split(torch.tensor([0, 1]), torch.tensor([2]), torch.tensor([3]))
+    task = noisy_task.replace(kind="node-regression", data=graphs, splits=[split], metric=METRICS["mse"])
+
+    class Linear(nn.Linear):
+        def forward(self, x):
+            return super().forward(x)[:, 0]
+
+    def build(task):
+        return Linear(3, 1)
+
+    def same(task):
+        return task.transform(NormalizeFeatures())
+
+    def filled(task):
+        return task.replace(data=[*graphs[:3], Data(x=graphs[3].x, edge_index=graphs[3].edge_index, y=y.nan_to_num())])
+
+    def shorter(task):
+        return task.replace(data=[*graphs, graphs[0]])
+
+    result = compare([Contender("linear", build, {"lr": [1e-3, 1e-2]}, prepare=same)], [task], trials=2, config=SHORT)
+    assert result.runs["val"].item() == result.trials["val"].min() < result.trials["val"].max()
+    assert result.runs["direction"].item() == "minimize"
+    for prepare in (filled, shorter):
+        with pytest.raises(InvalidDataError, match="changes labels"):
+            compare([Contender("linear", build, prepare=prepare)], [task], config=SHORT)
+
+
+def test_arguments_of_build_without_a_value_are_named(task):
+    with pytest.raises(InvalidDataError, match=r"build\(task\), missing a required argument: 'hidden'"):
+        compare([Contender("net", lambda task, hidden: Net(task, hidden))], [task])
+
+
+def test_tasks_of_one_name_need_different_protocols(task):
+    with pytest.raises(InvalidDataError, match=r"`tasks` has \('noisy', .*\) more than once"):
+        compare([Contender("net", Net)], [task, task.replace(splits=task.splits[:1])])
+    both = compare([Contender("net", Net)], [task, task.replace(protocol="other")], splits=[0], config=SHORT)
+    assert len(both.runs) == 2
+
+
+def test_random_states_are_left_alone(task):
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    compare([tuned()], [task], trials=2, config=SHORT)
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert (before[1] == np.random.get_state()[1]).all()  # noqa: NPY002
+
+
+def test_seconds_are_those_of_building_and_training(task):
+    def build(task):
+        time.sleep(0.05)
+        return Net(task)
+
+    start = time.perf_counter()
+    result = compare([Contender("net", build)], [task], splits=[0], config=SHORT)
+    assert 0.05 <= result.runs["seconds"][0] <= time.perf_counter() - start
