@@ -92,7 +92,7 @@ FACTS = {
     "pascalvoc-sp": Facts(5_443_545, 30_777_444, 14, 21, False, "Pascal VOC terms", None, graphs=11355, counted=False),
     "coco-sp": Facts(58_793_216, 332_091_902, 14, 81, False, CC_BY, None, graphs=123_286, counted=False),
     "peptides-func": Facts(2_344_859, 4_773_974, 9, 10, False, "CC BY-NC 4.0", None, graphs=15535, counted=False),
-    "peptides-struct": Facts(2_344_859, 4_773_974, 9, 11, False, "CC BY-NC 4.0", None, graphs=15535, counted=False),
+    "peptides-struct": Facts(2_344_859, 4_773_974, 9, None, False, "CC BY-NC 4.0", None, graphs=15535, counted=False),
     "chameleon-filtered": Facts(890, 17708, 2325, 5, False, MIT, 0.1),
     "chameleon-filtered-directed": Facts(890, 13584, 2325, 5, True, MIT, 0.1),
     "squirrel-filtered": Facts(2223, 93996, 2089, 5, False, MIT, None, counted=False),

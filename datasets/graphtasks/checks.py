@@ -15,6 +15,7 @@ def check_graph(data: Data, name: str) -> None:
         if data.get(key) is None:
             raise InvalidDataError(f"the graph of {name!r} has no `{key}`: set data.{key} to {shape}")
     check_features(data, name)
+    _check_tensor(data.edge_index, "edge_index", name)
     check_edges(data.edge_index, data.num_nodes, name)
     weight = data.get("edge_weight")
     if weight is not None and (weight.dim() != 1 or len(weight) != data.edge_index.size(1)):
@@ -27,6 +28,7 @@ def check_features(data: Data, name: str) -> None:
     """Raise `InvalidDataError` unless `x` is a finite float32 table with a row for each node."""
     if data.get("x") is None:
         raise InvalidDataError(f"the graph of {name!r} has no `x`: set data.x to (N, F) features")
+    _check_tensor(data.x, "x", name)
     if not data.num_nodes:
         raise InvalidDataError(f"the graph of {name!r} is empty: give it at least one node")
     x = data.x
@@ -60,6 +62,7 @@ def check_classes(y: Tensor | None, num_rows: int, name: str) -> None:
     """Raise `InvalidDataError` unless `y` (rows,) holds int64 classes, -1 where unlabelled."""
     if y is None:
         raise InvalidDataError(f"the graph of {name!r} has no `y`: set data.y to ({num_rows},) labels")
+    _check_tensor(y, "y", name)
     if y.dim() != 1 or len(y) != num_rows or y.dtype != torch.int64 or int(y.min()) < -1:
         raise InvalidDataError(
             f"`y` of {name!r} has shape {tuple(y.shape)} and dtype {y.dtype}, "
@@ -71,8 +74,18 @@ def check_values(y: Tensor | None, num_rows: int, name: str) -> None:
     """Raise `InvalidDataError` unless `y` (rows,) or (rows, T) holds float32 values, NaN where unlabelled."""
     if y is None:
         raise InvalidDataError(f"the graph of {name!r} has no `y`: set data.y to ({num_rows},) values")
+    _check_tensor(y, "y", name)
     if y.dim() not in (1, 2) or len(y) != num_rows or y.dtype != torch.float32 or bool(y.isinf().any()):
         raise InvalidDataError(
             f"`y` of {name!r} has shape {tuple(y.shape)} and dtype {y.dtype}, "
             f"expected finite torch.float32 of shape ({num_rows},) or ({num_rows}, T), NaN where unlabelled"
+        )
+
+
+def _check_tensor(value: object, key: str, name: str) -> None:
+    if not isinstance(value, Tensor):
+        raise InvalidDataError(f"`{key}` of {name!r} is a {type(value).__name__}, expected a torch.Tensor")
+    if value.layout != torch.strided:
+        raise InvalidDataError(
+            f"`{key}` of {name!r} has layout {value.layout}, expected a dense tensor: use to_dense()"
         )

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
@@ -62,7 +63,7 @@ class Splits:
         split: Split protocol, by default the task's first; or a .npz file.
         root: Folder of raw files; by default $GRAPHTASKS_ROOT, else the cache folder.
         out: Write the splits into this .npz file.
-        compare: Read this .npz file, and end with code 1 unless it holds the same splits.
+        compare: Read this .npz file, and fail unless it holds the same splits.
     """
 
     name: tyro.conf.Positional[str]
@@ -205,12 +206,12 @@ def _splits(command: Splits, console: Console) -> None:
     console.print(f"{task.protocol}; hash of all {combined_hash(task.splits)}")
     if command.out is not None:
         save_splits(task.splits, command.out)
-        console.print(f"written to {command.out}")
+        console.print(escape(f"written to {command.out}"))
     if command.compare is not None:
         theirs = combined_hash(load_splits(command.compare))
         if theirs != combined_hash(task.splits):
             raise InvalidDataError(f"{command.compare} holds other splits, with hash {theirs}")
-        console.print(f"{command.compare} holds the same splits")
+        console.print(escape(f"{command.compare} holds the same splits"))
 
 
 def _check(command: Check, console: Console) -> None:
@@ -227,11 +228,11 @@ def _check(command: Check, console: Console) -> None:
             counts = statistics(load(name, root=root))
         except GraphTasksError as error:
             failed += 1
-            table.add_row(name, *[""] * 6, f"[red]{error}[/red]")
+            table.add_row(name, *[""] * 6, f"[red]{escape(str(error))}[/red]")
             continue
         facts = FACTS[name]
         other = [
-            f"{key} {getattr(facts, key):,}"
+            f"{key} {getattr(facts, key)}" if key == "directed" else f"{key} {getattr(facts, key):,}"
             for key, count in counts.items()
             if getattr(facts, key) not in (None, count)
         ]
@@ -241,7 +242,7 @@ def _check(command: Check, console: Console) -> None:
         )
         table.add_row(name, *cells, f"[red]{', '.join(other)}[/red]" if other else "agrees")
     console.print(table)
-    console.print(f"{len(chosen) - failed} of {len(chosen)} tasks in {root} agree with the catalogue")
+    console.print(escape(f"{len(chosen) - failed} of {len(chosen)} tasks in {root} agree with the catalogue"))
     if failed:
         raise SystemExit(1)
 
@@ -250,7 +251,7 @@ def main(args: list[str] | None = None) -> None:
     """Entry point: bad input ends in one line on stderr and exit code 2."""
     command = tyro.cli(Command, prog="graphtasks", args=args)
     # Piped lines are not cut.
-    console = Console(width=None if sys.stdout.isatty() else 200)
+    console = Console(width=None if sys.stdout.isatty() else 10_000)
     run = {List: _list, Show: _show, Splits: _splits, Check: _check}[type(command)]
     try:
         run(command, console)  # type: ignore[operator]

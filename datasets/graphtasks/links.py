@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.transforms import RandomLinkSplit
-from torch_geometric.utils import coalesce, remove_self_loops
+from torch_geometric.utils import coalesce, is_undirected, remove_self_loops
 
-from graphtasks.checks import check_graph
+from graphtasks.checks import check_edges, check_graph
 from graphtasks.errors import InvalidDataError
 from graphtasks.metrics import metric as find_metric
 from graphtasks.randomness import seeded
@@ -43,7 +43,12 @@ def random_link_splits(
     Raises:
         InvalidDataError: There are too few edges for a part, or too few pairs without one.
     """
+    check_edges(edge_index, num_nodes, "the links")
     edge_index = coalesce(remove_self_loops(edge_index)[0], num_nodes=num_nodes)
+    if undirected and not is_undirected(edge_index, num_nodes=num_nodes):
+        raise InvalidDataError(
+            "some edges have no reverse: give both directions, as `to_undirected` does, or undirected=False"
+        )
     edges = edge_index.size(1) // 2 if undirected else edge_index.size(1)
     if not 0 < val + test < 1 or int(val * edges) < 1 or int(test * edges) < 1:
         raise InvalidDataError(

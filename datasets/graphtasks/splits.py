@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -251,6 +250,8 @@ def stratified_splits(
         count: Number of splits; split `i` depends on `seed + i` alone.
         seed: Seed of the first split.
     """
+    if not bool((y >= 0).any()):
+        raise InvalidDataError("there are no labelled nodes to split")
     splits = []
     for i in range(count):
         generator = torch.Generator().manual_seed(seed + i)
@@ -302,6 +303,10 @@ def save_splits(splits: Sequence[Split | LinkSplit], path: str | os.PathLike[str
         for i, split in enumerate(splits)
         for field in fields(split)
     }
+    if not Path(path).parent.is_dir():
+        raise MissingFilesError(
+            f"there is no folder {Path(path).parent}: make it, or write {Path(path).name} elsewhere"
+        )
     with Path(path).open("wb") as file:  # a path would get '.npz' appended
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
@@ -318,7 +323,7 @@ def load_splits(path: str | os.PathLike[str]) -> list[Split] | list[LinkSplit]:
     try:
         with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {key: torch.from_numpy(archive[key]) for key in archive.files}
-    except (ValueError, OSError, EOFError, RuntimeError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+    except Exception as error:
         raise InvalidDataError(f"{path} cannot be read as splits ({type(error).__name__}: {error})") from error
     cls = LinkSplit if any(key.endswith("_neg") for key in arrays) else Split
     names = [field.name for field in fields(cls)]
@@ -336,5 +341,7 @@ def load_splits(path: str | os.PathLike[str]) -> list[Split] | list[LinkSplit]:
 
 def _link_split(arrays: dict[str, Tensor]) -> LinkSplit:
     train, val, test, val_neg, test_neg = (arrays[name] for name in LINK_ARRAYS)
-    undirected, repeated = bool(arrays["undirected"]), bool(arrays["repeated_pairs"])
-    return LinkSplit(train, val, test, val_neg, test_neg, undirected, repeated)
+    undirected, repeated = arrays["undirected"], arrays["repeated_pairs"]
+    if undirected.numel() != 1 or repeated.numel() != 1:
+        raise InvalidDataError("`undirected` and `repeated_pairs` of a link split are one truth value each")
+    return LinkSplit(train, val, test, val_neg, test_neg, bool(undirected), bool(repeated))

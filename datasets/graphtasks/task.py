@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +19,7 @@ from torch_geometric.data import Data
 from torch_geometric.utils import from_networkx
 
 from graphtasks.checks import check_classes, check_features, check_graph, check_values
-from graphtasks.errors import DivergedError, InvalidDataError, MissingFilesError
+from graphtasks.errors import InvalidDataError, MissingFilesError
 from graphtasks.metrics import METRICS, Metric, metric
 from graphtasks.sources.npz import read_graph
 from graphtasks.splits import LINK_ARRAYS, PARTS, LinkSplit, Part, Split, load_splits, mask_splits
@@ -84,6 +85,11 @@ class GraphTask:
             self._check_graph(graph)
         if len({graph.num_features for graph in self.graphs}) > 1:
             raise InvalidDataError(f"the graphs of {self.name!r} differ in their number of features")
+        if len({self._form(graph) for graph in self.graphs}) > 1:
+            raise InvalidDataError(
+                f"the graphs of {self.name!r} differ in the dtype or columns of `y`, or in having `edge_weight`: "
+                "make them alike"
+            )
         if not self.splits:
             raise InvalidDataError(f"{self.name!r} has no splits: give it at least one")
         for i in range(len(self.splits)):
@@ -103,6 +109,11 @@ class GraphTask:
         y = graph.get("y")
         classes = self.kind == "node" or (self.kind == "graph" and y is not None and not y.is_floating_point())
         (check_classes if classes else check_values)(y, rows, self.name)
+
+    @staticmethod
+    def _form(graph: Data) -> tuple[object, ...]:
+        y = graph.get("y")
+        return (None if y is None else (y.dtype, y.shape[1:]), graph.get("edge_weight") is None)
 
     def _check_split(self, i: int, split: Split | LinkSplit) -> None:
         if isinstance(split, LinkSplit) != (self.kind == "link"):
@@ -153,8 +164,8 @@ class GraphTask:
 
     @property
     def num_features(self) -> int:
-        """Number of feature columns F."""
-        return int(self.graphs[0].num_features)
+        """Number of feature columns F that a model sees."""
+        return int((self.graph() if self.transforms else self.graphs[0]).num_features)
 
     @cached_property
     def num_classes(self) -> int:
@@ -250,25 +261,13 @@ class GraphTask:
             raise InvalidDataError(
                 f"got predictions of shape {tuple(pred.shape)}, expected one row for each of {rows} {what}"
             )
-        pred = pred.detach().cpu()
         if whole:
-            pred = pred[cast(Split, self.split(split))[part]]
-        labelled = ~self._unlabelled(y)
-        if not bool(labelled.any()):
+            pred = pred.cpu()[cast(Split, self.split(split))[part]]
+        if bool(self._unlabelled(y).all()):
             raise InvalidDataError(f"the {part} part of split {split} of {self.name!r} has no labelled node to score")
-        scores = self.metric.name in ("roc_auc", "ap") or self.kind == "link" or y.is_floating_point()
-        if pred.dim() == 1 and pred.is_floating_point() and not scores:
-            raise InvalidDataError(
-                f"got predictions of shape {tuple(pred.shape)} and {pred.dtype}, expected class scores (N, C) or labels"
-            )
         if (y.is_floating_point() or self.kind == "link") and pred.dim() > y.dim() and pred.size(1) == 1:
             pred = pred.view(-1)
-        pred = pred[labelled]
-        if pred.is_floating_point():
-            pred = pred.double()
-        if bool(pred.isnan().any()):
-            raise DivergedError("the predictions hold NaN: the model diverged; lower its learning rate")
-        return self.metric.score(y[labelled].numpy(), pred.numpy())
+        return self.metric.score(y, pred)
 
     def replace(self, **changes: Any) -> GraphTask:
         """A copy with some fields changed; this task stays as it is."""
@@ -282,8 +281,8 @@ class GraphTask:
         if self.kind == "link":
             return self.replace(transforms=(*self.transforms, transform))
         if isinstance(self.data, Data):
-            return self.replace(data=transform(self.data))
-        return self.replace(data=[transform(graph) for graph in self.data])
+            return self.replace(data=transform(copy.copy(self.data)))
+        return self.replace(data=[transform(copy.copy(graph)) for graph in self.data])
 
     @classmethod
     def from_data(
@@ -387,12 +386,20 @@ def _as_data(graph: Data | nx.Graph, name: str) -> Data:
     if graph.number_of_nodes() == 0:
         raise InvalidDataError(f"the graph of {name!r} is empty: give it at least one node")
     try:
-        return from_networkx(graph)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Creating a tensor from a list of numpy.ndarrays")
+            data = from_networkx(graph)
     except ValueError as error:
         raise InvalidDataError(f"the networkx graph of {name!r} cannot be converted: {error}") from error
+    y = data.get("y")
+    if isinstance(y, Tensor) and y.dim() == 0:  # the label of the graph
+        data.y = y.view(1)
+    return data
 
 
 def _guess_kind(graphs: list[Data], many: bool) -> Kind:
+    if any(not isinstance(graph.get("y"), Tensor) or graph.y.dim() == 0 for graph in graphs):
+        return "node"  # whose check says what is wrong
     of_nodes = all(graph.get("y") is None or len(graph.y) == graph.num_nodes for graph in graphs)
     if many and not of_nodes:
         return "graph"
@@ -401,7 +408,7 @@ def _guess_kind(graphs: list[Data], many: bool) -> Kind:
 
 
 def _guess_metric(graphs: list[Data]) -> str:
-    targets = [graph.y for graph in graphs if graph.get("y") is not None]
+    targets = [graph.y for graph in graphs if isinstance(graph.get("y"), Tensor)]
     if not targets or not targets[0].is_floating_point():
         return "accuracy"
     binary = targets[0].dim() == 2 and all(bool(((y == 0) | (y == 1) | y.isnan()).all()) for y in targets)

@@ -229,7 +229,7 @@ def test_part_without_labels_is_an_error(path_data):
 
 
 def test_scores_of_one_column_are_no_classes(path_data):
-    with pytest.raises(InvalidDataError, match=r"expected class scores \(N, C\) or labels"):
+    with pytest.raises(InvalidDataError, match=r"expected class scores \(M, C\) or integer labels"):
         from_data(path_data).evaluate(torch.rand(6), 0, "val")
 
 

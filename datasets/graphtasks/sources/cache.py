@@ -20,7 +20,8 @@ ROOT_VARIABLE = "GRAPHTASKS_ROOT"
 
 def cache_folder() -> Path:
     """Folder of downloads and processed files: `$XDG_CACHE_HOME/graphtasks`, by default `~/.cache/graphtasks`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "graphtasks"
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return folder.expanduser().absolute() / "graphtasks"
 
 
 def resolve_root(root: Path | None) -> Path:
@@ -50,6 +51,15 @@ class RawFiles:
         """Whether any of the files is in the root."""
         return any((root / self.folder / file).is_file() for file in self.files)
 
+    def read(self, root: Path) -> object:
+        """What the dataset's class makes of the raw files; see :meth:`stage`."""
+        staged = self.stage(root)
+        try:
+            return self.open(staged)
+        except Exception:  # the cache is broken, as after a crash of the machine
+            shutil.rmtree(staged)
+        return self.open(self.stage(root))
+
     def stage(self, root: Path) -> Path:
         """A root in the cache with links to the raw files and what the dataset's class made of them.
 
@@ -62,10 +72,16 @@ class RawFiles:
         """
         raw = self._raw(root)
         stats = [(raw / file).stat() for file in self.files]
-        fingerprint = repr([torch_geometric.__version__, *((stat.st_size, stat.st_mtime_ns) for stat in stats)])
-        staged = cache_folder() / hashlib.sha256(f"{raw}{fingerprint}".encode()).hexdigest()[:16]
+        fingerprint = repr(
+            [torch_geometric.__version__, *((stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for stat in stats)]
+        )
+        staged = cache_folder() / hashlib.sha256(f"{self.name}{raw}{fingerprint}".encode()).hexdigest()[:16]
         if staged.is_dir():
             return staged
+        for file in self.files:
+            # PyG drops what follows the last line end.
+            if file.endswith((".txt", ".index")) and not (raw / file).read_bytes().endswith(b"\n"):
+                raise InvalidDataError(f"{raw / file} of {self.name!r} ends within a line: it is cut off, replace it")
         with _temporary_folder() as folder:
             (folder / self.folder).mkdir(parents=True)
             for file in self.files:
@@ -103,8 +119,11 @@ class RawFiles:
                     f"({type(error).__name__}: {error}): put {', '.join(self.files)} there"
                 ) from error
             raw.parent.mkdir(parents=True, exist_ok=True)
-            with contextlib.suppress(OSError):  # another process was first
+            try:
                 (temporary / self.folder).rename(raw)
+            except OSError:  # another process was first, or other files are there
+                for file in self.files:
+                    (temporary / self.folder / file).replace(raw / file)
         return raw
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
-from torch_geometric.utils import to_undirected
+from torch_geometric.transforms import ToUndirected
 
+from graphtasks.checks import check_graph
 from graphtasks.errors import InvalidDataError, MissingFilesError
+
+INTEGERS = (torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8, torch.uint16, torch.uint32, torch.uint64)
 
 NAMES = {"x": "node_features", "y": "node_labels", "edge_index": "edges"}
 
@@ -25,7 +27,7 @@ def read_npz(path: Path) -> dict[str, Tensor]:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {key: torch.from_numpy(archive[key]) for key in archive.files}
-    except (ValueError, TypeError, AttributeError, OSError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
+    except Exception as error:
         raise InvalidDataError(f"{path} cannot be read ({type(error).__name__}: {error}): replace it") from error
 
 
@@ -51,20 +53,26 @@ def read_graph(path: str | Path, *, undirected: bool = False) -> Data:
         raise InvalidDataError(f"{path} has no array {', '.join(missing)}: it has {', '.join(sorted(arrays))}")
     x = arrays["x"] if "x" in arrays else arrays["node_features"]
     y = arrays["y"] if "y" in arrays else arrays["node_labels"]
-    edges = arrays["edge_index"] if "edge_index" in arrays else arrays["edges"].t()
-    if edges.dim() != 2 or len(edges) != 2 or edges.is_floating_point():
+    edges = arrays["edge_index"] if "edge_index" in arrays else arrays["edges"].transpose(0, -1)
+    if edges.dim() != 2 or len(edges) != 2 or edges.dtype not in INTEGERS:
         raise InvalidDataError(
             f"the edges of {path} have shape {tuple(edges.shape)} and dtype {edges.dtype}, "
             "expected `edge_index` (2, E) or `edges` (E, 2) of integers"
         )
+    for what, array in (("features", x), ("targets", y)):
+        if array.dim() == 0 or array.is_complex():
+            raise InvalidDataError(
+                f"the {what} of {path} have shape {tuple(array.shape)} and dtype {array.dtype}, expected real rows"
+            )
     data = Data(x=x.float(), y=y.float() if y.is_floating_point() else y.long(), edge_index=edges.long().contiguous())
     if "edge_weight" in arrays:
         data.edge_weight = arrays["edge_weight"].float()
+    check_graph(data, str(path))
     if undirected:
-        data.edge_index = to_undirected(data.edge_index, num_nodes=data.num_nodes)
+        data = ToUndirected(reduce="mean")(data)
     for part in ("train", "val", "test"):
         if f"{part}_mask" in arrays:
             data[f"{part}_mask"] = arrays[f"{part}_mask"]
         elif f"{part}_masks" in arrays:
-            data[f"{part}_mask"] = arrays[f"{part}_masks"].t()
+            data[f"{part}_mask"] = arrays[f"{part}_masks"].transpose(0, -1)
     return data

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from graphtasks.checks import check_classes
 from graphtasks.errors import InvalidDataError, MissingFilesError, UnknownTaskError
 from graphtasks.sources.cache import resolve_root
 from graphtasks.sources.npz import read_npz
-from graphtasks.splits import Split, mask_splits, per_class_splits, random_splits, stratified_splits, tuned_gnn_split
+from graphtasks.splits import (
+    PARTS,
+    Split,
+    mask_splits,
+    per_class_splits,
+    random_splits,
+    stratified_splits,
+    tuned_gnn_split,
+)
 
 
 def node_splits(protocol: str, data: Data, name: str, root: Path | None) -> tuple[list[Split], str]:
@@ -23,7 +31,18 @@ def node_splits(protocol: str, data: Data, name: str, root: Path | None) -> tupl
         name: Name of the task; 'tunedgnn' reads `root/splits/NAME_split.npz` unless it is a Planetoid graph.
         root: Folder of raw files.
     """
+    check_classes(data.get("y"), data.num_nodes, name)
+    try:
+        return _node_splits(protocol, data, name, root)
+    except InvalidDataError as error:
+        raise InvalidDataError(f"the {protocol} splits of {name!r} cannot be made: {error}") from error
+
+
+def _node_splits(protocol: str, data: Data, name: str, root: Path | None) -> tuple[list[Split], str]:
     if protocol in ("public", "geom-gcn"):
+        missing = [f"{part}_mask" for part in PARTS if data.get(f"{part}_mask") is None]
+        if missing:
+            raise InvalidDataError(f"there is no {', '.join(missing)}")
         splits = mask_splits((data.train_mask, data.val_mask, data.test_mask), data.num_nodes)
         return splits, f"{len(splits)} fixed {protocol} split{'s' if len(splits) > 1 else ''}"
     if protocol == "random":
@@ -60,4 +79,4 @@ def _tuned_gnn_file(name: str, root: Path | None) -> list[Split]:
     arrays = read_npz(path)
     if set(arrays) != {"train", "valid", "test"}:
         raise InvalidDataError(f"{path} holds {', '.join(sorted(arrays))}, expected train, valid and test: replace it")
-    return [Split(*(arrays[part].to(torch.int64) for part in ("train", "valid", "test")))]
+    return [Split(*(arrays[part] for part in ("train", "valid", "test")))]

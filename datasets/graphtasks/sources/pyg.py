@@ -78,7 +78,12 @@ class PyGDataset:
         # PyG reports "Processing..." on stderr, and warns of pickled files.
         with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return self.cls(str(root / self.cls.__name__), **self.options)[0]
+            data = self.cls(str(root / self.cls.__name__), **self.options)[0]
+        if self.task_name in ("cora", "pubmed"):  # CiteSeer leaves nodes out, and PyG checks it
+            _check_test_nodes(
+                root / self.cls.__name__ / self.folder / f"ind.{self.task_name}.test.index", data.num_nodes
+            )
+        return data
 
     def load(self, protocol: str, root: Path | None, *, normalize: bool | None = None) -> GraphTask:
         """Load the graph from the root's raw files, or download them into the cache folder.
@@ -89,13 +94,13 @@ class PyGDataset:
             normalize: Whether the features of each node are divided by their sum; by default as the field of that name.
         """
         files = self._raw_files(protocol)
-        data = files.open(files.stage(resolve_root(root)))
+        data = files.read(resolve_root(root))
         assert isinstance(data, Data)
-        if self.normalize if normalize is None else normalize:
-            data = NormalizeFeatures()(data)
         if data.x.layout != torch.strided:
             data.x = data.x.to_dense()
         check_graph(data, self.task_name)
+        if self.normalize if normalize is None else normalize:
+            data = NormalizeFeatures()(data)
         splits, description = node_splits(protocol, data, self.task_name, root)
         return GraphTask(
             name=self.task_name,
@@ -152,7 +157,7 @@ class LongRangeDataset:
     def load(self, protocol: str, root: Path | None) -> GraphTask:
         """Load the graphs from the root's raw files, or download them into the cache folder."""
         files = self._raw_files
-        parts = files.open(files.stage(resolve_root(root)))
+        parts = files.read(resolve_root(root))
         assert isinstance(parts, list)
         graphs = [graph for part in parts for graph in part]
         for graph in graphs:
@@ -169,6 +174,13 @@ class LongRangeDataset:
             licence=FACTS[self.task_name].licence,
             protocol="the fixed split of graphs",
         )
+
+
+def _check_test_nodes(file: Path, num_nodes: int) -> None:
+    """Raise `ValueError` unless the last nodes are each listed once; PyG gives features to wrong nodes otherwise."""
+    nodes = [int(node) for node in file.read_text().split()]
+    if sorted(nodes) != list(range(num_nodes - len(nodes), num_nodes)):
+        raise ValueError(f"{file.name} does not list each test node once")
 
 
 def _geom_gcn_splits(name: str) -> tuple[str, ...]:
