@@ -90,6 +90,13 @@ def markdown(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
+def table(rows: list[Row]) -> str:
+    """Rows of the same keys as a Markdown table."""
+    lines = [f"| {' | '.join(rows[0])} |", "|---" * len(rows[0]) + "|"]
+    lines += [f"| {' | '.join(str(value) for value in row.values())} |" for row in rows]
+    return "\n".join(lines)
+
+
 def _seconds(value: float | None) -> str:
     return "-" if value is None else f"{value * 1000:.3g} ms" if value < 1 else f"{value:.3g} s"
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from measure import machine
+from measure import machine, table
 from torch import Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.nn import GATConv, GCNConv, SAGEConv
@@ -249,7 +249,7 @@ def main() -> None:
                     "seconds": round(float(runs["seconds"].sum())),
                 }
             )
-            print(rows[-1])
+    print(table(rows))
     arguments.out.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
 
 

@@ -11,13 +11,13 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
-from torch_geometric.loader import ClusterLoader, DataLoader
+from torch_geometric.loader import DataLoader
 from torch_geometric.nn import GAE, VGAE
 from torch_geometric.utils import negative_sampling
 
 from graphtasks.errors import InvalidDataError
 from graphtasks.losses import Loss
-from graphtasks.sampling import Clusters, neighbor_loader
+from graphtasks.sampling import ClusterBatches, Clusters, neighbor_loader
 from graphtasks.sparse import sparse_features
 from graphtasks.splits import LinkSplit, Part, Split
 from graphtasks.task import GraphTask
@@ -34,7 +34,8 @@ def forward(model: nn.Module, data: Data) -> Tensor:
     Raises:
         InvalidDataError: The graph lacks an attribute that has no default.
     """
-    called = model.encoder if isinstance(model, GAE) else model
+    called = getattr(model, "_orig_mod", model)  # of a model that went through torch.compile
+    called = called.encoder if isinstance(called, GAE) else called
     arguments = {}
     sparse = data.get("adj_t") is not None
     for parameter in inspect.signature(called.forward).parameters.values():
@@ -78,7 +79,8 @@ class WholeGraph(Batches):
 
     def losses(self, model: nn.Module) -> Iterator[tuple[Tensor, int]]:
         pred = _fitting(forward(model, self.inputs), self.data.y)
-        yield self.loss(pred[self.train], self.data.y[self.train]), len(self.train)
+        y = self.data.y[self.train]
+        yield self.loss(pred[self.train], y), _labelled(y)
 
     def predict(self, model: nn.Module, part: Part) -> Tensor:
         return forward(model, self.inputs)
@@ -112,7 +114,7 @@ class NodeBatches(WholeGraph):
             self.loader: Any = neighbor_loader(data, neighbors, train, batch_size)
         else:
             assert clusters is not None
-            self.loader = ClusterLoader(Clusters(data, clusters, log=False), batch_size=batch_size, shuffle=True)
+            self.loader = ClusterBatches(Clusters(data, clusters, log=False), batch_size=batch_size, shuffle=True)
         self.seeds_first = neighbors is not None
 
     def losses(self, model: nn.Module) -> Iterator[tuple[Tensor, int]]:
@@ -121,7 +123,7 @@ class NodeBatches(WholeGraph):
             chosen = batch.in_loss
             if self.seeds_first:
                 chosen = torch.arange(batch.num_nodes, device=self.device) < batch.batch_size
-            count = int(chosen.sum())
+            count = _labelled(batch.y[chosen])
             if count:
                 pred = _fitting(forward(model, batch), batch.y)
                 yield self.loss(pred[chosen], batch.y[chosen]), count
@@ -139,8 +141,7 @@ class GraphBatches(Batches):
     def losses(self, model: nn.Module) -> Iterator[tuple[Tensor, int]]:
         for batch in self.train:
             batch = batch.to(self.device)
-            known = ~batch.y.isnan() if batch.y.is_floating_point() else batch.y >= 0
-            count = int(known.sum())
+            count = _labelled(batch.y)
             if count:
                 yield self.loss(_fitting(forward(model, batch), batch.y), batch.y), count
 
@@ -165,6 +166,7 @@ class Links(Batches):
         self.loss = loss
         self.batch_size = batch_size
         self.edges = chosen.train.to(device)
+        self.known = chosen.messages("train").to(device)
         self.graphs: dict[Part, Data] = {}
         self.pairs: dict[Part, Tensor] = {}
         x = sparse_features(task.graph(split).x.to(device))
@@ -181,16 +183,25 @@ class Links(Batches):
         order = torch.randperm(count, device=self.edges.device)
         for chosen in order.split(self.batch_size or count):
             edges = self.edges[:, chosen]
-            negatives = negative_sampling(data.edge_index, data.num_nodes, len(chosen))
+            negatives = negative_sampling(self.known, data.num_nodes, len(chosen))
             pairs = torch.cat([edges, negatives], dim=1)
             labels = torch.cat([torch.ones(edges.size(1)), torch.zeros(negatives.size(1))]).to(edges.device)
-            loss = self.loss(decode(model, forward(model, data), pairs), labels)
+            loss = self.loss(self._scores(model, data, pairs), labels)
             if isinstance(model, VGAE):
                 loss = loss + model.kl_loss() / data.num_nodes
             yield loss, len(chosen)
 
     def predict(self, model: nn.Module, part: Part) -> Tensor:
-        return decode(model, forward(model, self.graphs[part]), self.pairs[part])
+        return self._scores(model, self.graphs[part], self.pairs[part])
+
+    def _scores(self, model: nn.Module, data: Data, pairs: Tensor) -> Tensor:
+        z = forward(model, data)
+        if len(z) != data.num_nodes:
+            raise InvalidDataError(f"the model gave {len(z)} rows for {data.num_nodes} nodes: give one for each")
+        scores = decode(model, z, pairs)
+        if scores.shape != (pairs.size(1),):
+            raise InvalidDataError(f"the model's decode gave {tuple(scores.shape)} scores for {pairs.size(1)} pairs")
+        return scores
 
 
 def decode(model: nn.Module, z: Tensor, pairs: Tensor) -> Tensor:
@@ -206,6 +217,11 @@ def decode(model: nn.Module, z: Tensor, pairs: Tensor) -> Tensor:
     if hasattr(model, "decode"):
         return cast(Any, model).decode(z, pairs).view(-1)
     return (z[pairs[0]] * z[pairs[1]]).sum(dim=-1)
+
+
+def _labelled(y: Tensor) -> int:
+    """Number of targets that a loss is the mean of."""
+    return int((~y.isnan() if y.is_floating_point() else y >= 0).sum())
 
 
 def _fitting(pred: Tensor, y: Tensor) -> Tensor:

@@ -11,10 +11,11 @@ from graphtasks.errors import InvalidDataError
 
 def check_graph(data: Data, name: str) -> None:
     """Raise `InvalidDataError` unless a graph has features and edges that a model can take."""
-    for key, shape in {"x": "(N, F) features", "edge_index": "(2, E) edges"}.items():
-        if data.get(key) is None:
-            raise InvalidDataError(f"the graph of {name!r} has no `{key}`: set data.{key} to {shape}")
     check_features(data, name)
+    if data.get("edge_index") is None:
+        if data.get("adj_t") is not None:  # of ToSparseTensor, which takes the edges away
+            return
+        raise InvalidDataError(f"the graph of {name!r} has no `edge_index`: set data.edge_index to (2, E) edges")
     _check_tensor(data.edge_index, "edge_index", name)
     check_edges(data.edge_index, data.num_nodes, name)
     weight = data.get("edge_weight")

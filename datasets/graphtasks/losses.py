@@ -44,7 +44,15 @@ def training_loss(task: GraphTask, split: int, *, class_weights: bool = False) -
         weight = (y == 0).sum(dim=0) / (y == 1).sum(dim=0).clamp(min=1)
 
     def cross_entropy(pred: Tensor, target: Tensor) -> Tensor:
-        return functional.cross_entropy(pred, target, None if weight is None else weight.to(pred), ignore_index=-1)
+        if pred.dim() != 2 or pred.size(1) < task.num_classes:
+            raise InvalidDataError(
+                f"the model gave scores of shape {tuple(pred.shape)}, expected (rows, {task.num_classes} classes)"
+            )
+        if weight is None:
+            return functional.cross_entropy(pred, target, ignore_index=-1)
+        # Not the mean, in which the weights of a batch would be divided by their own sum.
+        total = functional.cross_entropy(pred, target, weight.to(pred), ignore_index=-1, reduction="sum")
+        return total / (target >= 0).sum()
 
     def binary_cross_entropy(pred: Tensor, target: Tensor) -> Tensor:
         known = ~target.isnan()

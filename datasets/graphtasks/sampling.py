@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -9,7 +10,7 @@ import torch_geometric.typing
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 from torch import Tensor
 from torch_geometric.data import Data
-from torch_geometric.loader import ClusterData, NeighborLoader, NodeLoader
+from torch_geometric.loader import ClusterData, ClusterLoader, NeighborLoader, NodeLoader
 from torch_geometric.sampler import BaseSampler, EdgeSamplerInput, NodeSamplerInput, SamplerOutput
 from torch_geometric.utils import degree, sort_edge_index, to_scipy_sparse_matrix
 
@@ -113,3 +114,22 @@ class Clusters(ClusterData):
         cluster = torch.empty(num_nodes, dtype=torch.int64)
         cluster[order] = torch.arange(num_nodes) * self.num_parts // num_nodes
         return cluster
+
+
+class ClusterBatches(ClusterLoader):
+    """Batches of clusters; PyG's own fails on clusters that have no edge to any node."""
+
+    def _collate(self, batch: list[int]) -> Data:
+        partition, clusters = self.cluster_data.partition, torch.as_tensor(batch)
+        starts, ends = partition.partptr[clusters], partition.partptr[clusters + 1]
+        if bool((partition.indptr[ends] > partition.indptr[starts]).any()):
+            return super()._collate(batch)
+        nodes = torch.cat([torch.arange(start, end) for start, end in zip(starts, ends, strict=True)])
+        data = copy.copy(self.cluster_data.data)
+        data.edge_index = torch.empty(2, 0, dtype=torch.int64)
+        for key, value in self.cluster_data.data.items():
+            if self.cluster_data.data.is_node_attr(key):
+                data[key] = value[nodes]
+            elif self.cluster_data.data.is_edge_attr(key):
+                data[key] = value[:0]
+        return data

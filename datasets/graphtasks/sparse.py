@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
@@ -12,8 +13,15 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils._pytree import tree_map
 
+from graphtasks.errors import InvalidDataError
+
 # Above this share of entries other than zero the dense product is the faster one.
 MAX_DENSITY = 0.1
+
+CONSTANT = "the features cannot be changed in place: change a copy, as of x.clone()"
+
+# Products that are kept, the newest ones.
+MAX_PRODUCTS = 4
 
 
 class SparseFeatures(Tensor):
@@ -25,25 +33,28 @@ class SparseFeatures(Tensor):
     Args:
         csr: Sparse CSR tensor (N, F).
 
-    >>> x = SparseFeatures(torch.eye(3).to_sparse_csr())
-    >>> x.shape, (x @ torch.ones(3, 2)).tolist()
-    (torch.Size([3, 3]), [[1.0, 1.0], [1.0, 1.0], [1.0, 1.0]])
+    >>> x = sparse_features(torch.eye(20))
+    >>> type(x).__name__, x.shape, bool((x @ torch.ones(20, 2) == 1).all())
+    ('SparseFeatures', torch.Size([20, 20]), True)
     """
 
     csr: Tensor
-    _products: list[tuple[Tensor, int, tuple[Any, ...], Tensor]]
+    _products: deque[tuple[Tensor, int, tuple[Any, ...], Tensor, int]]
 
     @staticmethod
     def __new__(cls, csr: Tensor) -> SparseFeatures:
         x = Tensor._make_wrapper_subclass(cls, csr.shape, dtype=csr.dtype, device=csr.device)
         x.csr = csr
-        x._products = []
+        x._products = deque(maxlen=MAX_PRODUCTS)
         return x
 
     @cached_property
     def dense(self) -> Tensor:
         """The table with its zeros."""
         return self.csr.to_dense()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> SparseFeatures:
+        return memo.setdefault(id(self), SparseFeatures(self.csr.clone()))
 
     @cached_property
     def transposed(self) -> Tensor:
@@ -55,7 +66,19 @@ class SparseFeatures(Tensor):
         cls, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if func is functional.linear and isinstance(args[0], cls):
+        if func is Tensor.__setitem__ and isinstance(args[0], cls):
+            raise InvalidDataError(CONSTANT)
+        if func in _EXPORTS:
+            return func(args[0].dense, *args[1:], **kwargs)
+        known = cls._known(func, args, kwargs)
+        if known is not None:
+            return known
+        with torch._C.DisableTorchFunctionSubclass():
+            return func(*args, **kwargs)
+
+    @classmethod
+    def _known(cls, func: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        if func is functional.linear and isinstance(args[0] if args else kwargs["input"], cls):
             return _linear(*args, **kwargs)
         if func is functional.dropout:
             return _dropout(*args, **kwargs)
@@ -70,13 +93,16 @@ class SparseFeatures(Tensor):
                 return _Product.apply(left, right)
             if isinstance(right, cls) and left.layout != torch.strided and not left.requires_grad:
                 return right._propagated(func, args)
-        with torch._C.DisableTorchFunctionSubclass():
-            return func(*args, **kwargs)
+        return None
 
     @classmethod
     def __torch_dispatch__(  # type: ignore[override]
-        cls, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+        cls, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
+        for argument, value in zip(func._schema.arguments, args, strict=False):
+            if isinstance(value, cls) and argument.alias_info is not None and argument.alias_info.is_write:
+                raise InvalidDataError(CONSTANT)
+
         def dense(value: Any) -> Any:
             return value.dense if isinstance(value, cls) else value
 
@@ -84,14 +110,21 @@ class SparseFeatures(Tensor):
 
     def _propagated(self, func: Callable[..., Any], args: Sequence[Any]) -> Tensor:
         adjacency, options = args[0], tuple(args[2:])
-        for known, version, known_options, result in self._products:
-            if known is adjacency and version == adjacency._version and known_options == options:
+        for known, version, known_options, result, result_version in self._products:
+            if (
+                known is adjacency
+                and version == adjacency._version
+                and known_options == options
+                and result_version == result._version
+            ):
                 return result
         with torch._C.DisableTorchFunctionSubclass(), torch.no_grad():
             result = sparse_features(func(adjacency, self.dense, *options))
-        self._products.append((adjacency, adjacency._version, options, result))
+        self._products.append((adjacency, adjacency._version, options, result, result._version))
         return result
 
+
+_EXPORTS = {Tensor.numpy, Tensor.tolist, Tensor.__array__}
 
 _PRODUCTS = {torch.matmul, torch.mm, Tensor.matmul, Tensor.mm, Tensor.__matmul__, torch.sparse.mm}
 
@@ -100,22 +133,23 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: SparseFeatures, weight: Tensor) -> Tensor:
         ctx.x = x
-        return x.csr @ weight
+        with torch.autocast(x.device.type, enabled=False):  # few sparse products exist in lower precision
+            return x.csr @ weight.to(x.csr.dtype)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:
         return None, ctx.x.transposed @ grad
 
 
-def _linear(x: SparseFeatures, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    out: Tensor = _Product.apply(x, weight.t())
+def _linear(input: SparseFeatures, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    out: Tensor = _Product.apply(input, weight.t())
     return out if bias is None else out + bias
 
 
-def _dropout(x: SparseFeatures, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+def _dropout(input: SparseFeatures, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     if not training or p == 0:
-        return x
-    csr = x.csr
+        return input
+    csr = input.csr
     values = functional.dropout(csr.values(), p)
     rows, columns = csr.crow_indices(), csr.col_indices()
     return SparseFeatures(torch.sparse_csr_tensor(rows, columns, values, csr.shape, check_invariants=False))

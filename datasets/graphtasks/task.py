@@ -391,9 +391,11 @@ def _as_data(graph: Data | nx.Graph, name: str) -> Data:
             data = from_networkx(graph)
     except ValueError as error:
         raise InvalidDataError(f"the networkx graph of {name!r} cannot be converted: {error}") from error
-    y = data.get("y")
-    if isinstance(y, Tensor) and y.dim() == 0:  # the label of the graph
-        data.y = y.view(1)
+    for key in ("x", "y"):  # whose floats are Python's, of double precision
+        if isinstance(data.get(key), Tensor) and data[key].is_floating_point():
+            data[key] = data[key].float()
+    if isinstance(data.get("y"), Tensor) and data.y.dim() == 0:  # the label of the graph
+        data.y = data.y.view(1)
     return data
 
 

@@ -257,5 +257,5 @@ def _scheduler(
     if config.schedule == "cosine":
         return lr_scheduler.CosineAnnealingLR(optimizer, config.epochs)
     if config.schedule == "plateau":
-        return lr_scheduler.ReduceLROnPlateau(optimizer, mode="max", factor=0.5, patience=10)
+        return lr_scheduler.ReduceLROnPlateau(optimizer, mode="max", factor=0.5, patience=9, threshold=0.0)
     return None

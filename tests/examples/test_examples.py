@@ -29,6 +29,16 @@ def test_graph_dmd_ends_in_one_json_line(monkeypatch, capsys):
     assert report["test_mean"] > 0.7
 
 
+def test_own_data_go_through_fit_and_compare(monkeypatch, capsys):
+    run("own_data.py", monkeypatch)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("communities: validation")
+    assert lines[1].startswith("rings-and-trees: validation")
+    communities = next(line for line in lines if line.startswith("| communities"))
+    mlp, gcn = (float(cell.strip(" *_").split(" ± ")[0]) for cell in communities.split("|")[-3:-1])
+    assert gcn > mlp
+
+
 def test_sharded_dmd_on_two_processes():
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}

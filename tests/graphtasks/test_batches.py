@@ -69,7 +69,7 @@ def numbered_task(n: int = 40, e: int = 100, seed: int = 0) -> GraphTask:
     """A directed graph whose nodes have their numbers as features and as values."""
     number = torch.arange(n).float()
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
-    data = Data(x=number.view(-1, 1), y=number, edge_index=random_graph(n, e, seed))
+    data = Data(x=number.view(-1, 1), y=number.clone(), edge_index=random_graph(n, e, seed))
     third = max(n // 3, 1)
     return GraphTask.from_data(data, splits=[Split(order[:third], order[third : 2 * third], order[2 * third :])])
 

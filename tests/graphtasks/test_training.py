@@ -148,10 +148,11 @@ def test_weight_decay_shrinks_weights(noisy_task, optimizer):
 
 
 def test_metric_decides_whether_less_is_better(noisy_task):
-    errors = dataclasses.replace(
-        noisy_task.metric, direction="minimize", score=lambda y, pred: float((pred.argmax(axis=1) != y).mean())
-    )
-    result = fit(Net(), noisy_task.replace(metric=errors), config=SHORT)
+    def errors(y, pred):
+        return 1 - noisy_task.metric.score(y, pred)
+
+    metric = dataclasses.replace(noisy_task.metric, direction="minimize", score=errors)
+    result = fit(Net(), noisy_task.replace(metric=metric), config=SHORT)
     assert result.val == min(result.val_curve) < result.val_curve[0]
     assert result.best_epoch == result.val_curve.index(result.val)
 
