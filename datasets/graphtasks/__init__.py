@@ -5,8 +5,20 @@ from graphtasks.compare import Contender, compare
 from graphtasks.comparison import Comparison
 from graphtasks.errors import DivergedError, GraphTasksError, InvalidDataError, MissingFilesError, UnknownTaskError
 from graphtasks.links import link_task, random_link_splits
+from graphtasks.metrics import METRICS, Metric, metric
+from graphtasks.randomness import seeded
 from graphtasks.registry import available, load
-from graphtasks.splits import LinkSplit, Split, load_splits, random_splits, save_splits, stratified_splits
+from graphtasks.splits import (
+    LinkSplit,
+    Split,
+    load_splits,
+    mask_splits,
+    per_class_splits,
+    random_splits,
+    save_splits,
+    stratified_splits,
+    time_splits,
+)
 from graphtasks.task import GraphTask
 from graphtasks.training import FitConfig, FitResult, fit
 
@@ -14,6 +26,7 @@ from_data = GraphTask.from_data
 from_folder = GraphTask.from_folder
 
 __all__ = [
+    "METRICS",
     "Comparison",
     "Contender",
     "DivergedError",
@@ -23,6 +36,7 @@ __all__ = [
     "GraphTasksError",
     "InvalidDataError",
     "LinkSplit",
+    "Metric",
     "MissingFilesError",
     "Split",
     "UnknownTaskError",
@@ -35,8 +49,13 @@ __all__ = [
     "link_task",
     "load",
     "load_splits",
+    "mask_splits",
+    "metric",
+    "per_class_splits",
     "random_link_splits",
     "random_splits",
     "save_splits",
+    "seeded",
     "stratified_splits",
+    "time_splits",
 ]

@@ -34,7 +34,7 @@ def forward(model: nn.Module, data: Data) -> Tensor:
     Raises:
         InvalidDataError: The graph lacks an attribute that has no default.
     """
-    called = getattr(model, "_orig_mod", model)  # of a model that went through torch.compile
+    called = _original(model)
     called = called.encoder if isinstance(called, GAE) else called
     arguments = {}
     sparse = data.get("adj_t") is not None
@@ -51,8 +51,13 @@ def forward(model: nn.Module, data: Data) -> Tensor:
                 f"{type(called).__name__}.forward needs `{parameter.name}`, which the graph lacks: "
                 f"set data.{parameter.name}, or apply the transform that makes it"
             )
-    output: Tensor = model.encode(**arguments) if isinstance(model, GAE) else model(**arguments)
+    output: Tensor = cast(Any, model).encode(**arguments) if isinstance(_original(model), GAE) else model(**arguments)
     return output
+
+
+def _original(model: nn.Module) -> Any:
+    """The model that went into torch.compile."""
+    return getattr(model, "_orig_mod", model)
 
 
 class Batches(ABC):
@@ -60,7 +65,7 @@ class Batches(ABC):
 
     @abstractmethod
     def losses(self, model: nn.Module) -> Iterator[tuple[Tensor, int]]:
-        """The losses of one epoch, each with the number of targets that it is the mean of."""
+        """The losses of one epoch, each with the number of targets, of links that of edges, that it is the mean of."""
 
     @abstractmethod
     def predict(self, model: nn.Module, part: Part) -> Tensor:
@@ -135,7 +140,10 @@ class GraphBatches(Batches):
     def __init__(self, task: GraphTask, split: int, loss: Loss, device: torch.device, *, batch_size: int) -> None:
         self.task, self.split, self.loss, self.device = task, split, loss, device
         self.batch_size = batch_size
-        self.train = DataLoader(task.part(split, "train"), batch_size, shuffle=True)
+        graphs = task.part(split, "train")
+        # A last batch of one would leave batch normalisation of pooled graphs without a variance.
+        single = len(graphs) > batch_size > 1 and len(graphs) % batch_size == 1
+        self.train = DataLoader(graphs, batch_size + single, shuffle=True)
         self.parts: dict[Part, DataLoader] = {}
 
     def losses(self, model: nn.Module) -> Iterator[tuple[Tensor, int]]:
@@ -156,7 +164,7 @@ class Links(Batches):
     """Pairs of nodes, scored by the product of what a model makes of each from the messages of a part.
 
     A model with a method `decode(z, pairs)` scores pairs by it. Of PyG's variational autoencoder the divergence from
-    the prior is added to the loss, divided by the number of nodes.
+    the prior is added to the loss, in the proportion of PyG's example.
     """
 
     def __init__(
@@ -169,10 +177,9 @@ class Links(Batches):
         self.known = chosen.messages("train").to(device)
         self.graphs: dict[Part, Data] = {}
         self.pairs: dict[Part, Tensor] = {}
-        x = sparse_features(task.graph(split).x.to(device))
         for part in ("train", "val", "test"):
             data = copy.copy(task.graph(split, part)).to(device)
-            data.x = x
+            data.x = sparse_features(data.x)
             self.graphs[part] = data
             if part != "train":
                 self.pairs[part] = chosen.pairs(part)[0].to(device)
@@ -187,8 +194,9 @@ class Links(Batches):
             pairs = torch.cat([edges, negatives], dim=1)
             labels = torch.cat([torch.ones(edges.size(1)), torch.zeros(negatives.size(1))]).to(edges.device)
             loss = self.loss(self._scores(model, data, pairs), labels)
-            if isinstance(model, VGAE):
-                loss = loss + model.kl_loss() / data.num_nodes
+            if isinstance(_original(model), VGAE):
+                # Half, since the loss is the mean over edges and negatives, and that of PyG's example their sum.
+                loss = loss + 0.5 * cast(Any, model).kl_loss() / data.num_nodes
             yield loss, len(chosen)
 
     def predict(self, model: nn.Module, part: Part) -> Tensor:
@@ -212,8 +220,8 @@ def decode(model: nn.Module, z: Tensor, pairs: Tensor) -> Tensor:
         z: A row for each node (N, D).
         pairs: Pairs of nodes.
     """
-    if isinstance(model, GAE):
-        return cast(Tensor, model.decode(z, pairs, sigmoid=False))
+    if isinstance(_original(model), GAE):
+        return cast(Tensor, cast(Any, model).decode(z, pairs, sigmoid=False))
     if hasattr(model, "decode"):
         return cast(Any, model).decode(z, pairs).view(-1)
     return (z[pairs[0]] * z[pairs[1]]).sum(dim=-1)

@@ -78,7 +78,7 @@ class Check:
     """Load every task whose raw files are in the root, and compare its statistics with the catalogue.
 
     Args:
-        names: Only these tasks.
+        names: These tasks, whether their files are there or not.
         root: Folder of raw files; by default $GRAPHTASKS_ROOT, else the cache folder.
     """
 
@@ -216,10 +216,11 @@ def _splits(command: Splits, console: Console) -> None:
 
 def _check(command: Check, console: Console) -> None:
     root = resolve_root(Path(command.root) if command.root else None)
-    names = [find(name) for name in command.names] or available()
-    chosen = [name for name in names if (found := CATALOGUE[name].found) is not None and found(root)]
+    chosen = [find(name) for name in command.names]
     if not chosen:
-        raise MissingFilesError(f"no raw files of {'these' if command.names else 'known'} tasks are in {root}")
+        chosen = [name for name in available() if (found := CATALOGUE[name].found) is not None and found(root)]
+    if not chosen:
+        raise MissingFilesError(f"no raw files of known tasks are in {root}")
     table = Table("task", "graphs", "nodes", "edges", "features", "classes", "directed", "catalogue", box=None)
     failed = 0
     progress = track(chosen, "loading", console=Console(stderr=True), transient=True)

@@ -87,8 +87,8 @@ def compare(
         seconds: Tuning of one contender on one task starts no new setting once its trainings took this long together;
             the first always runs.
         path: A JSONL file to which each training is appended as it ends. Trainings that are there already are not run
-            again: those of the same task, protocol, metric, split, contender, version, setting, seed and training
-            configuration. Data are told apart by the task's name alone. One process at a time writes to it.
+            again: those of the same task, data, protocol, metric, split, contender, version, setting, seed and training
+            configuration. One process at a time writes to it.
         callback: Called with each new row once it is written, not with those that were there already.
 
     Returns:
@@ -210,6 +210,7 @@ class _Entry:
             "model": self.contender.name,
             "split": split,
             "split_hash": self.task.split(split).hash,
+            "data_hash": self.task.data_hash,
             "seed": seed,
             "setting": _text(setting),
             "metric": self.task.metric.name,
@@ -255,6 +256,11 @@ class _Entry:
             return task
         if id(prepare) not in self.prepared:
             prepared = prepare(task)
+            if task.replace().data_hash != task.data_hash:
+                raise InvalidDataError(
+                    f"`prepare` of {self.contender.name!r} changes {task.name!r} itself, for all contenders: "
+                    "return a changed copy, as `task.transform` makes one"
+                )
             if (
                 prepared.metric != task.metric
                 or [split.hash for split in prepared.splits] != [split.hash for split in task.splits]

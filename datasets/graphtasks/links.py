@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 
+import networkx as nx
 from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.transforms import RandomLinkSplit
@@ -15,7 +16,7 @@ from graphtasks.errors import InvalidDataError
 from graphtasks.metrics import metric as find_metric
 from graphtasks.randomness import seeded
 from graphtasks.splits import LinkSplit
-from graphtasks.task import GraphTask
+from graphtasks.task import GraphTask, as_data
 
 
 def random_link_splits(
@@ -84,7 +85,7 @@ def random_link_splits(
 
 
 def link_task(
-    data: Data,
+    data: Data | nx.Graph,
     *,
     name: str = "custom-link",
     splits: Sequence[LinkSplit] | None = None,
@@ -96,7 +97,7 @@ def link_task(
     """The task of predicting the edges of a graph.
 
     Args:
-        data: A graph with `x` (N, F) and `edge_index` (2, E). All other attributes are left out.
+        data: A graph with `x` (N, F) and `edge_index` (2, E), or one of networkx. All other attributes are left out.
         name: Name of the task.
         splits: The splits; by default ten of :func:`random_link_splits`, 5 % to validate and 10 % to test.
         metric: 'roc_auc', 'ap', 'mrr' or 'hits@K'.
@@ -106,7 +107,9 @@ def link_task(
 
     Raises:
         InvalidDataError: The graph cannot be learned from, or has too few edges.
+        UnknownTaskError: There is no such metric.
     """
+    data = as_data(data, name)
     check_graph(data, name)
     if splits is None:
         splits = random_link_splits(data.edge_index, data.num_nodes, undirected=data.is_undirected())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -129,20 +130,25 @@ def find(name: str) -> str:
 
 
 def load(
-    name: str, *, root: str | os.PathLike[str] | None = None, split: str | None = None, **options: Any
+    name: str,
+    *,
+    root: str | os.PathLike[str] | None = None,
+    split: str | os.PathLike[str] | None = None,
+    **options: Any,
 ) -> GraphTask:
     """Load a task by name.
 
     Args:
         name: A name from :func:`available`, in upper or lower case.
         root: Folder of raw files, as `root/<PyG class>/...`; by default `$GRAPHTASKS_ROOT`, else the user's cache
-            folder. Nothing is written into it.
+            folder. Nothing is written into a root other than the cache folder.
         split: Split protocol, by default the task's first; or a `.npz` file of :func:`~graphtasks.save_splits`.
         **options: Options of a generator, as `homophily` of 'csbm', or of a dataset, as `normalize`.
 
     Raises:
         UnknownTaskError: No such task, protocol or option.
         MissingFilesError: The raw files are not in `root` and cannot be downloaded, or there is no such split file.
+        InvalidDataError: A raw file is damaged, or an option has no possible value.
 
     >>> task = load("digits")
     >>> task.num_nodes, task.num_features, task.num_classes
@@ -150,19 +156,23 @@ def load(
     """
     key = find(name)
     entry = CATALOGUE[key]
-    protocol, file = split or entry.protocols[0], None
+    protocol, file = os.fspath(split or entry.protocols[0]), None
     if protocol.endswith(".npz"):
         protocol, file = entry.protocols[0], protocol
     if protocol not in entry.protocols:
         raise UnknownTaskError(
             f"{key!r} has no split protocol {protocol!r}: use one of {', '.join(entry.protocols)}, or a .npz file"
         )
-    try:
-        task = entry.load(protocol, Path(root) if root is not None else None, **options)
-    except TypeError as error:
-        if options and "argument" in str(error):
-            raise UnknownTaskError(f"{key!r} does not take these options: {error}") from error
-        raise
+    known = list(inspect.signature(entry.load).parameters)[2:]
+    unknown = [option for option in options if option not in known]
+    if unknown:
+        raise UnknownTaskError(
+            f"{key!r} does not take the option {unknown[0]!r}: it takes {', '.join(known) or 'none'}"
+        )
+    task = entry.load(protocol, Path(root) if root is not None else None, **options)
+    if options:
+        settings = ", ".join(f"{option}={value}" for option, value in sorted(options.items()))
+        task = task.replace(protocol=f"{task.protocol}; {settings}")
     if file is None:
         return task
     splits = load_splits(file)

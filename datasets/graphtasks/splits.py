@@ -76,6 +76,7 @@ class LinkSplit:
         val_neg, test_neg: Pairs of nodes (2, number of pairs) that are no edges.
         undirected: Whether messages go in both directions.
         repeated_pairs: A pair may occur in several parts, as the authors of ogbl-collab who write together again do.
+        val_messages: Whether models may use validation edges when the test part is scored.
 
     Raises:
         InvalidDataError: A part is empty or no list of edges, or an edge to predict is also in an earlier part or among
@@ -89,6 +90,7 @@ class LinkSplit:
     test_neg: Tensor
     undirected: bool
     repeated_pairs: bool = False
+    val_messages: bool = True
 
     def __post_init__(self) -> None:
         for name in LINK_ARRAYS:
@@ -123,12 +125,11 @@ class LinkSplit:
         return edges[0] * num_nodes + edges[1]
 
     def messages(self, part: Part) -> Tensor:
-        """Edges (2, E) that a model may use when a part is scored: training edges, and for the test validation edges.
-
-        The same as :class:`~torch_geometric.transforms.RandomLinkSplit` gives.
+        """Edges (2, E) that a model may use when a part is scored: training edges, and for the test, unless
+        `val_messages` is false, validation edges, as :class:`~torch_geometric.transforms.RandomLinkSplit` gives.
         """
         _check_part(part)
-        edges = torch.cat([self.train, self.val], dim=1) if part == "test" else self.train
+        edges = torch.cat([self.train, self.val], dim=1) if part == "test" and self.val_messages else self.train
         return torch.cat([edges, edges.flip(0)], dim=1) if self.undirected else edges
 
     def pairs(self, part: Part) -> tuple[Tensor, Tensor]:
@@ -147,8 +148,9 @@ class LinkSplit:
 
     @cached_property
     def hash(self) -> str:
-        """First 16 hexadecimal digits of the SHA-256 of the five lists and whether messages go both ways."""
-        return _content_hash(*(getattr(self, name) for name in LINK_ARRAYS), torch.tensor([self.undirected]))
+        """First 16 hexadecimal digits of the SHA-256 of the five lists and of what may be a message."""
+        flags = torch.tensor([self.undirected, self.val_messages])
+        return _content_hash(*(getattr(self, name) for name in LINK_ARRAYS), flags)
 
 
 LINK_ARRAYS = ("train", "val", "test", "val_neg", "test_neg")
@@ -177,7 +179,7 @@ def per_class_splits(y: Tensor, per_class: int, *, max_val: int = 500, count: in
 
     Args:
         y: Labels (N,); nodes with a label of -1 are in no part.
-        per_class: Training nodes of each class.
+        per_class: Training nodes of each class; of a class with fewer, all of them train.
         max_val: Upper limit of the validation part. All other nodes are the test part.
         count: Number of splits; split `i` depends on `seed + i` alone.
         seed: Seed of the first split.
@@ -296,7 +298,8 @@ def time_splits(num_snapshots: int) -> list[Split]:
 def save_splits(splits: Sequence[Split | LinkSplit], path: str | os.PathLike[str]) -> None:
     """Write splits into one `.npz` file, with the arrays `0.train`, `0.val`, `0.test`, `1.train` and so on.
 
-    A :class:`LinkSplit` adds `0.val_neg`, `0.test_neg`, `0.undirected` and `0.repeated_pairs`.
+    A :class:`LinkSplit` adds `0.val_neg`, `0.test_neg`, `0.undirected`, `0.repeated_pairs` and
+    `0.val_messages`.
     """
     arrays = {
         f"{i}.{field.name}": np.asarray(getattr(split, field.name))
@@ -341,7 +344,7 @@ def load_splits(path: str | os.PathLike[str]) -> list[Split] | list[LinkSplit]:
 
 def _link_split(arrays: dict[str, Tensor]) -> LinkSplit:
     train, val, test, val_neg, test_neg = (arrays[name] for name in LINK_ARRAYS)
-    undirected, repeated = arrays["undirected"], arrays["repeated_pairs"]
-    if undirected.numel() != 1 or repeated.numel() != 1:
-        raise InvalidDataError("`undirected` and `repeated_pairs` of a link split are one truth value each")
-    return LinkSplit(train, val, test, val_neg, test_neg, bool(undirected), bool(repeated))
+    flags = [arrays[name] for name in ("undirected", "repeated_pairs", "val_messages")]
+    if any(flag.numel() != 1 for flag in flags):
+        raise InvalidDataError("`undirected`, `repeated_pairs` and `val_messages` of a link split are one value each")
+    return LinkSplit(train, val, test, val_neg, test_neg, *map(bool, flags))

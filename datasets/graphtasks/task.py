@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import hashlib
 import os
 import warnings
 from collections.abc import Callable, Sequence
@@ -75,6 +76,8 @@ class GraphTask:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise InvalidDataError(f"got kind {self.kind!r}, expected one of {', '.join(KINDS)}")
+        if isinstance(self.metric, str):
+            object.__setattr__(self, "metric", metric(self.metric))
         if self.kind in ("graph", "temporal") and not self.many:
             raise InvalidDataError(f"{self.name!r} of kind {self.kind!r} has one graph, expected a sequence of graphs")
         if self.kind == "link" and self.many:
@@ -90,6 +93,7 @@ class GraphTask:
                 f"the graphs of {self.name!r} differ in the dtype or columns of `y`, or in having `edge_weight`: "
                 "make them alike"
             )
+        self._check_metric()
         if not self.splits:
             raise InvalidDataError(f"{self.name!r} has no splits: give it at least one")
         for i in range(len(self.splits)):
@@ -109,6 +113,18 @@ class GraphTask:
         y = graph.get("y")
         classes = self.kind == "node" or (self.kind == "graph" and y is not None and not y.is_floating_point())
         (check_classes if classes else check_values)(y, rows, self.name)
+
+    def _check_metric(self) -> None:
+        area = self.metric.name in ("roc_auc", "ap")
+        if self.kind == "link":
+            fits, what = area or self.metric.task == "ranking", "links"
+        elif not self.graphs[0].y.is_floating_point():
+            fits, what = self.metric.task == "classification", "classes"
+        else:
+            labels = area and self.graphs[0].y.dim() == 2 and self.kind != "temporal"
+            fits, what = labels or self.metric.task == "regression", "values"
+        if not fits:
+            raise InvalidDataError(f"{self.name!r} predicts {what}, which {self.metric.name!r} does not score")
 
     @staticmethod
     def _form(graph: Data) -> tuple[object, ...]:
@@ -132,6 +148,10 @@ class GraphTask:
             )
         if self.kind == "link":
             return
+        if self.kind == "temporal" and (split.train[-1] >= split.val[0] or split.val[-1] >= split.test[0]):
+            raise InvalidDataError(
+                f"split {i} of the series {self.name!r} is not by time, train before val before test: use `time_splits`"
+            )
         labelled = ~self._unlabelled(self.targets(i, "train"))
         if not bool(labelled.any() if self.many or self.kind != "node" else labelled.all()):
             raise InvalidDataError(f"split {i} of {self.name!r} has unlabelled nodes (-1) in its train part")
@@ -161,6 +181,21 @@ class GraphTask:
             return 2 * count if split.undirected else count
         counts = [int(graph.num_edges) for graph in self.graphs]
         return max(counts) if self.kind == "temporal" else sum(counts)
+
+    @cached_property
+    def data_hash(self) -> str:
+        """First 16 hexadecimal digits of the SHA-256 of all tensors of the graphs, and of the names of transforms."""
+        digest = hashlib.sha256()
+        for graph in self.graphs:
+            for key in sorted(graph.keys()):
+                value = graph[key]
+                if isinstance(value, Tensor):
+                    digest.update(f"{key} {tuple(value.shape)} {value.dtype}".encode())
+                    for part in _dense_parts(value):
+                        digest.update(part.detach().cpu().contiguous().numpy().tobytes())
+        for transform in self.transforms:
+            digest.update(getattr(transform, "__qualname__", repr(transform)).encode())
+        return digest.hexdigest()[:16]
 
     @property
     def num_features(self) -> int:
@@ -301,17 +336,22 @@ class GraphTask:
 
         Args:
             data: A graph with `x` (N, F), `y` (N,) and, unless `splits` is given, `train_mask`, `val_mask` and
-                `test_mask`, each (N,) or (N, number of splits). A networkx graph holds the same as node attributes.
+                `test_mask`, each (N,) or (N, number of splits). A networkx graph holds the same as node attributes; its
+                edges' `weight` becomes `edge_weight`.
                 Or a sequence of graphs, which need `splits`, over graphs.
             name: Name of the task.
-            kind: What is predicted; by default 'node' or 'node-regression' by the dtype of `y` where there is a target
-                for each node, else 'graph'.
+            kind: What is predicted, 'temporal' for snapshots in their order; by default 'node' or 'node-regression' by
+                the dtype of `y` where there is a target for each node, else 'graph'.
             splits: The splits, instead of masks.
             metric: Name of the metric; by default 'accuracy' for classes, 'ap' for several labels of 0 and 1, else
                 'mse'.
             protocol: One line on how the nodes are split.
             source: Where the data come from.
             licence: Licence of the data.
+
+        Raises:
+            InvalidDataError: The graphs cannot be learned from, have no splits, or the metric does not fit.
+            UnknownTaskError: There is no such metric.
 
         >>> graph = nx.path_graph(4)
         >>> for i, node in graph.nodes.items():
@@ -320,7 +360,7 @@ class GraphTask:
         2
         """
         many = not isinstance(data, Data | nx.Graph)
-        graphs = [_as_data(graph, name) for graph in (data if many else [data])]
+        graphs = [as_data(graph, name) for graph in (data if many else [data])]
         for graph in graphs:
             check_graph(graph, name)
         if kind is None:
@@ -380,7 +420,14 @@ SPLIT_FILE = "splits.npz"
 _metric = metric
 
 
-def _as_data(graph: Data | nx.Graph, name: str) -> Data:
+def _dense_parts(value: Tensor) -> list[Tensor]:
+    if value.layout == torch.sparse_csr:
+        return [value.crow_indices(), value.col_indices(), value.values()]
+    return [value] if value.layout == torch.strided else [value.coalesce().indices(), value.coalesce().values()]
+
+
+def as_data(graph: Data | nx.Graph, name: str) -> Data:
+    """A graph, converted where it is one of networkx."""
     if not isinstance(graph, nx.Graph):
         return graph
     if graph.number_of_nodes() == 0:
@@ -391,6 +438,9 @@ def _as_data(graph: Data | nx.Graph, name: str) -> Data:
             data = from_networkx(graph)
     except ValueError as error:
         raise InvalidDataError(f"the networkx graph of {name!r} cannot be converted: {error}") from error
+    if data.get("weight") is not None and data.get("edge_weight") is None:  # networkx's name of it
+        data.edge_weight = data.weight.float()
+        del data.weight
     for key in ("x", "y"):  # whose floats are Python's, of double precision
         if isinstance(data.get(key), Tensor) and data[key].is_floating_point():
             data[key] = data[key].float()

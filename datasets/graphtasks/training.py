@@ -66,6 +66,12 @@ class FitConfig:
     def __post_init__(self) -> None:
         if self.epochs < 1:
             raise InvalidDataError(f"got epochs={self.epochs}, expected at least 1")
+        if not self.lr >= 0 or not self.weight_decay >= 0:
+            raise InvalidDataError(
+                f"got lr={self.lr} and weight_decay={self.weight_decay}, expected at least 0 for both"
+            )
+        if isinstance(self.neighbors, int):
+            raise InvalidDataError(f"got neighbors={self.neighbors}, expected a number for each hop, as (10, 10)")
         if self.patience is not None and self.patience < 1:
             raise InvalidDataError(f"got patience={self.patience}, expected at least 1, or None to never stop early")
         if self.optimizer not in OPTIMIZERS:
@@ -132,7 +138,8 @@ def fit(
 
     Args:
         model: Any module; see :func:`forward` for how it is called. It is trained where its parameters are. For links
-            it makes a row for each node, and pairs are scored by their inner product or by the model's `decode`.
+            it makes a row for each node, and pairs are scored by their inner product or by the model's
+            `decode(z, pairs)`, before a sigmoid.
         task: A task of any kind.
         split: Index of the split.
         config: Training settings, by default those of :class:`FitConfig`.
@@ -143,6 +150,8 @@ def fit(
         DivergedError: The loss or a prediction is no longer finite.
     """
     config = config or FitConfig()
+    if not isinstance(config, FitConfig):
+        raise InvalidDataError(f"got a config of type {type(config).__name__}, expected FitConfig(...)")
     start = time.perf_counter()
     device = next((parameter.device for parameter in model.parameters()), None)
     if device is None:

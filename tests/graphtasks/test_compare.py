@@ -492,3 +492,34 @@ def test_seconds_are_those_of_building_and_training(task):
     start = time.perf_counter()
     result = compare([Contender("net", build)], [task], splits=[0], config=SHORT)
     assert 0.05 <= result.runs["seconds"][0] <= time.perf_counter() - start
+
+
+def test_trainings_on_other_data_are_not_taken_for_these(noisy_task, tmp_path):
+    path = tmp_path / "runs.jsonl"
+    other = noisy_task.transform(lambda data: data.update({"x": torch.zeros_like(data.x)}))
+    tests = [
+        compare(
+            [Contender("m", Net)],
+            [task],
+            config=FitConfig(epochs=5),
+            path=path,
+        )
+        .runs["test"]
+        .tolist()
+        for task in (noisy_task, other, noisy_task)
+    ]
+    assert tests[0] == tests[2] != tests[1]
+    assert len(path.read_text().splitlines()) == 2
+
+
+def test_a_prepare_that_changes_the_task_itself_is_an_error(noisy_task):
+    def prepare(task):
+        task.graph().x.mul_(0)
+        return task
+
+    with pytest.raises(InvalidDataError, match="'m' changes 'custom' itself, for all contenders"):
+        compare(
+            [Contender("m", Net, prepare=prepare)],
+            [noisy_task],
+            config=FitConfig(epochs=1),
+        )

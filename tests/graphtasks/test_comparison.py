@@ -284,7 +284,7 @@ def test_csv_round_trip(small, tmp_path):
 def test_the_last_line_of_a_training_counts(tmp_path):
     path = tmp_path / "runs.jsonl"
     row = rows("cora", "gcn", [0.5])[0] | {"phase": "run", "config": "{}", "setting": "{}", "version": ""}
-    row["split_hash"] = "0"
+    row |= {"split_hash": "0", "data_hash": "0"}
     path.write_text("".join(json.dumps(row | {"tried": tried}) + "\n" for tried in (1, 4)))
     assert list(Comparison.read(path).runs["tried"]) == [4]
     assert len(Comparison.read(path).trials) == 0

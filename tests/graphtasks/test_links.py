@@ -1,3 +1,4 @@
+import dataclasses
 import random
 
 import networkx as nx
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch_geometric.data import Data
 from torch_geometric.transforms import Compose, Constant, LocalDegreeProfile, RandomLinkSplit
-from torch_geometric.utils import coalesce, degree, from_networkx, remove_self_loops
+from torch_geometric.utils import coalesce, degree, from_networkx, remove_self_loops, to_undirected
 
 from graphtasks import InvalidDataError, LinkSplit, UnknownTaskError, link_task, load, random_link_splits
 from graphtasks.splits import combined_hash
@@ -304,3 +305,18 @@ def test_links_of_real_graphs_are_all_of_their_edges(name, real_data):
         assert set.union(*parts) == whole
         assert [len(part) for part in parts[1:]] == [len(whole) // 20, len(whole) // 10]
         assert not pairs_of(torch.cat([split.val_neg, split.test_neg], dim=1), undirected=True) & whole
+
+
+def test_validation_edges_may_be_kept_out_of_test_messages():
+    split = random_link_splits(to_undirected(torch.combinations(torch.arange(12)).t()[:, ::2]), 12, undirected=True)[0]
+    kept_out = dataclasses.replace(split, val_messages=False)
+    assert torch.equal(kept_out.messages("test"), split.messages("train"))
+    assert split.messages("test").size(1) > split.messages("train").size(1)
+    assert kept_out.hash != split.hash
+
+
+def test_links_of_a_networkx_graph():
+    graph = nx.gnm_random_graph(30, 100, seed=0)
+    nx.set_node_attributes(graph, {i: {"x": [float(i), 1.0]} for i in graph})
+    task = link_task(graph)
+    assert (task.num_nodes, task.num_edges, task.num_features) == (30, 200, 2)

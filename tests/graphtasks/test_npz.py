@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from graphtasks import GraphTask, InvalidDataError, MissingFilesError, Split, from_folder, random_splits, save_splits
+from graphtasks import (
+    GraphTask,
+    InvalidDataError,
+    MissingFilesError,
+    Split,
+    from_folder,
+    random_splits,
+    save_splits,
+    time_splits,
+)
 from graphtasks.sources.npz import read_graph
 from graphtasks.splits import combined_hash
 
@@ -238,7 +247,7 @@ def test_options_are_those_of_from_data(many):
 def test_snapshots_of_a_folder_are_a_series(tmp_path):
     for t in range(10):
         write(tmp_path / f"{t}.npz", PYG, y=np.full(4, float(t)), edge_weight=np.ones(4))
-    task = from_folder(tmp_path, kind="temporal", splits=random_splits(10))
+    task = from_folder(tmp_path, kind="temporal", splits=time_splits(10))
     assert (task.kind, task.metric.name, task.num_nodes, task.num_outputs) == ("temporal", "mse", 4, 1)
     assert [float(graph.y[0]) for graph in task.graphs] == list(range(10))
 

@@ -15,6 +15,7 @@ from torch_geometric.data.data import DataEdgeAttr, DataTensorAttr
 from torch_geometric.data.storage import GlobalStorage
 
 from graphtasks import GraphTask, InvalidDataError, MissingFilesError
+from graphtasks.catalogue import FACTS
 from graphtasks.sources.ogb import OGB_DATASETS, read_link, read_node
 
 TASKS = {dataset.task_name: dataset for dataset in OGB_DATASETS}
@@ -189,7 +190,7 @@ def test_task_says_what_it_is(root, name, monkeypatch):
     monkeypatch.setenv("GRAPHTASKS_ROOT", str(root))
     task, dataset = TASKS[name].load("ogb", None), TASKS[name]
     assert (task.name, task.kind, task.metric.name) == (name, dataset.kind, dataset.metric)
-    assert (task.source, task.licence) == (f"Open Graph Benchmark, {name}", dataset.licence)
+    assert (task.source, task.licence) == (f"Open Graph Benchmark, {name}", FACTS[name].licence)
     assert task.protocol == f"OGB's one split by {SPLITS[name].replace('_', ' ')}"
     assert len(task.splits) == 1
     assert task.directed == (name == "ogbn-arxiv")

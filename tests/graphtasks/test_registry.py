@@ -97,8 +97,12 @@ def test_absent_file_of_splits_is_an_error(tmp_path):
 
 
 def test_file_of_splits_is_read_for_a_series(tmp_path):
-    save_splits(random_splits(392, count=1), tmp_path / "mine.npz")
-    assert load("advection", split=str(tmp_path / "mine.npz")).split(0).hash == random_splits(392, count=1)[0].hash
+    mine = Split(torch.arange(50), torch.arange(60, 70), torch.arange(80, 99))
+    save_splits([mine], tmp_path / "mine.npz")
+    assert load("advection", split=tmp_path / "mine.npz").split(0).hash == mine.hash
+    save_splits(random_splits(392, count=1), tmp_path / "shuffled.npz")
+    with pytest.raises(InvalidDataError, match="not by time, train before val before test"):
+        load("advection", split=tmp_path / "shuffled.npz")
 
 
 def test_option_of_a_generator_is_passed_on():
@@ -109,5 +113,5 @@ def test_option_of_a_generator_is_passed_on():
 
 @pytest.mark.parametrize("name", ["csbm", "digits"])
 def test_unknown_option_is_rejected(name):
-    with pytest.raises(UnknownTaskError, match=f"'{name}' does not take these options: .*'colour'"):
+    with pytest.raises(UnknownTaskError, match=f"'{name}' does not take the option 'colour': it takes"):
         load(name, colour="red")

@@ -401,7 +401,9 @@ def test_written_splits_are_read_as_they_were(kind, tmp_path):
 def test_arrays_of_a_file_are_named_by_split_and_part(kind, tmp_path):
     splits, path = splits_of(kind), tmp_path / "splits.npz"
     save_splits(splits, path)
-    names = ["train", "val", "test"] + (["val_neg", "test_neg", "undirected", "repeated_pairs"] * (kind == "link"))
+    names = ["train", "val", "test"] + (
+        ["val_neg", "test_neg", "undirected", "repeated_pairs", "val_messages"] * (kind == "link")
+    )
     with np.load(path) as archive:
         assert sorted(archive.files) == sorted(f"{i}.{name}" for i in range(3) for name in names)
         assert archive["1.val"].tolist() == splits[1].val.tolist()
@@ -450,6 +452,7 @@ NODES_OF = {"0.train": np.array([0]), "0.val": np.array([1]), "0.test": np.array
 LINKS_OF = {f"0.{name}": np.array(pairs) for name, pairs in LINKS.items()} | {
     "0.undirected": np.array(True),
     "0.repeated_pairs": np.array(False),
+    "0.val_messages": np.array(True),
 }
 
 

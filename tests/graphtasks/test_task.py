@@ -332,10 +332,11 @@ def test_snapshots_may_have_edges_of_their_own():
 
 @pytest.mark.parametrize("name", [name for name, make in TASKS.items() if make().many])
 def test_part_holds_its_graphs(name):
-    task = TASKS[name]().replace(splits=[*THREE, Split(*torch.arange(6).flip(0).split([1, 2, 3]))])
+    order = torch.arange(6) if name == "temporal" else torch.arange(6).flip(0)
+    task = TASKS[name]().replace(splits=[*THREE, Split(*order.split([1, 2, 3]))])
     assert [len(task.part(1, part)) for part in PARTS] == [1, 2, 3]
     assert task.part(0, "val")[0] is task.graphs[2]
-    assert task.part(1, "val") == [task.graphs[3], task.graphs[4]]
+    assert task.part(1, "val") == [task.graphs[i] for i in sorted(order[1:3].tolist())]
     for part in PARTS:
         assert torch.equal(
             task.targets(1, part).nan_to_num(9.0), torch.cat([graph.y for graph in task.part(1, part)]).nan_to_num(9.0)
@@ -696,3 +697,40 @@ def test_networkx_graphs_with_node_labels_become_a_task_of_nodes():
     task = from_data(graphs, splits=THREE)
     assert (task.kind, task.many, task.num_classes) == ("node", True, 2)
     assert task.targets(0, "val").tolist() == [0, 1, 0, 1, 1, 0, 1, 0]
+
+
+def test_data_hash_is_of_all_that_a_model_may_see():
+    task = TASKS["node"]()
+    data = task.graph()
+    assert task.replace(name="other").data_hash == task.data_hash
+    changed = [
+        data.clone().update({"x": data.x + 1}),
+        data.clone().update({"edge_index": data.edge_index.flip(0)}),
+        data.clone().update({"y": data.y.roll(1)}),
+        data.clone().update({"edge_weight": torch.ones(data.num_edges)}),
+    ]
+    hashes = [task.replace(data=other).data_hash for other in changed]
+    assert len({task.data_hash, *hashes}) == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "metric"), [("node", "mse"), ("node", "hits@5"), ("node values", "accuracy"), ("link", "accuracy")]
+)
+def test_metric_that_does_not_fit_is_rejected(name, metric):
+    with pytest.raises(InvalidDataError, match=f"which '{metric}' does not score"):
+        TASKS[name]().replace(metric=metric)
+
+
+def test_series_are_split_by_time():
+    task = TASKS["temporal"]()
+    backwards = Split(torch.tensor([4, 5]), torch.tensor([2, 3]), torch.tensor([0, 1]))
+    with pytest.raises(InvalidDataError, match="not by time, train before val before test: use `time_splits`"):
+        task.replace(splits=[backwards])
+
+
+def test_weights_of_a_networkx_graph_are_edge_weights():
+    graph = nx.Graph()
+    graph.add_weighted_edges_from([(0, 1, 2.0), (1, 2, 3.0)])
+    nx.set_node_attributes(graph, {i: {"x": [float(i)], "y": i % 2} for i in range(3)})
+    split = Split(torch.tensor([0]), torch.tensor([1]), torch.tensor([2]))
+    assert sorted(from_data(graph, splits=[split]).graph().edge_weight.tolist()) == [2.0, 2.0, 3.0, 3.0]

@@ -361,7 +361,8 @@ def graphs_task(kind: str, make_y: Callable[[Tensor], Tensor], **options) -> Gra
         x = torch.randn(size, 3, generator=generator) + torch.randn(1, 3, generator=generator)
         y = make_y(x.roll(1, dims=0)) if kind != "graph" else make_y(x.mean(dim=0, keepdim=True))
         graphs.append(Data(x=x, y=y, edge_index=ring(size, undirected=False)))
-    return GraphTask.from_data(graphs, kind=kind, splits=random_splits(60, count=2), **options)
+    splits = 2 * time_splits(60) if kind == "temporal" else random_splits(60, count=2)
+    return GraphTask.from_data(graphs, kind=kind, splits=splits, **options)
 
 
 def blocks_task() -> GraphTask:

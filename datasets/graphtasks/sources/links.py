@@ -35,7 +35,7 @@ class LinkTask:
         """Whether any of the raw files is in the root."""
         return self.dataset.found(root)
 
-    def load(self, protocol: str, root: Path | None) -> GraphTask:
+    def load(self, protocol: str, root: Path | None, *, normalize: bool | None = None) -> GraphTask:
         """Load the dataset and split its edges."""
-        task = self.dataset.load(self.dataset.protocols[0], root)
+        task = self.dataset.load(self.dataset.protocols[0], root, normalize=normalize)
         return link_task(task.graph(), name=self.task_name, source=self.source, licence=task.licence)

@@ -39,6 +39,7 @@ class PyGDataset:
         protocols: Split protocols, the default first.
         metric: Name of the metric.
         normalize: Whether the features of each node are divided by their sum.
+        note: What a user of its scores should know, said in the protocol.
     """
 
     task_name: str
@@ -49,6 +50,7 @@ class PyGDataset:
     protocols: tuple[str, ...] = ("random", "stratified")
     metric: str = "accuracy"
     normalize: bool = False
+    note: str = ""
 
     kind: ClassVar[Kind] = "node"
 
@@ -111,7 +113,7 @@ class PyGDataset:
             directed=data.is_directed(),
             source=self.source,
             licence=FACTS[self.task_name].licence,
-            protocol=description,
+            protocol="; ".join(filter(None, [description, self.note])),
         )
 
 
@@ -235,7 +237,8 @@ def _coauthor(name: str) -> PyGDataset:
 def _geom_gcn(cls: type[InMemoryDataset], name: str, folder: str, splits: str) -> PyGDataset:
     options = {} if cls is pyg.Actor else {"name": name}
     files = (*GEOM_GCN_FILES, *_geom_gcn_splits(splits))
-    return PyGDataset(name, cls, folder, files, options, ("geom-gcn", "stratified"))
+    note = f"many nodes recur in other parts, use {name}-filtered" if cls is pyg.WikipediaNetwork else ""
+    return PyGDataset(name, cls, folder, files, options, ("geom-gcn", "stratified"), note=note)
 
 
 def _heterophilous(name: str) -> PyGDataset:
