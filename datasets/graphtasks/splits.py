@@ -75,7 +75,8 @@ class LinkSplit:
         train, val, test: Edges (2, number of edges) of int64, an undirected edge once, in either direction.
         val_neg, test_neg: Pairs of nodes (2, number of pairs) that are no edges.
         undirected: Whether messages go in both directions.
-        repeated_pairs: A pair may occur in several parts, as the authors of ogbl-collab who write together again do.
+        repeated_pairs: A pair may occur in several parts, as the authors of ogbl-collab who write together again do; it
+            is not checked then that parts are disjoint.
         val_messages: Whether models may use validation edges when the test part is scored.
 
     Raises:

@@ -359,6 +359,8 @@ class GraphTask:
         >>> GraphTask.from_data(graph, name="path").num_classes
         2
         """
+        if kind == "link":
+            raise InvalidDataError(f"{name!r} is to predict links: use `link_task`, which takes their edges apart")
         many = not isinstance(data, Data | nx.Graph)
         graphs = [as_data(graph, name) for graph in (data if many else [data])]
         for graph in graphs:
