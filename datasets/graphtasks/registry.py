@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from graphtasks.errors import UnknownTaskError
+from graphtasks.catalogue import FACTS, Facts
+from graphtasks.errors import InvalidDataError, UnknownTaskError
 from graphtasks.sources import advection, embedded, heterophilous, long_range, ogb, pyg, series, synthetic
 from graphtasks.sources.links import LinkTask
 from graphtasks.splits import combined_hash, load_splits
@@ -129,6 +130,18 @@ def find(name: str) -> str:
     return key
 
 
+def check_counts(task: GraphTask, facts: Facts) -> None:
+    """Raise `InvalidDataError` where raw files gave another number of nodes or edges than they are known to hold.
+
+    PyG reads a text file that was cut at the end of a line as a smaller graph.
+    """
+    if facts.counted and (task.num_nodes, task.num_edges) != (facts.nodes, facts.edges):
+        raise InvalidDataError(
+            f"{task.name!r} has {task.num_nodes:,} nodes and {task.num_edges:,} edges, expected {facts.nodes:,} and "
+            f"{facts.edges:,}: a raw file is cut off or of another dataset, replace it"
+        )
+
+
 def load(
     name: str,
     *,
@@ -170,6 +183,8 @@ def load(
             f"{key!r} does not take the option {unknown[0]!r}: it takes {', '.join(known) or 'none'}"
         )
     task = entry.load(protocol, Path(root) if root is not None else None, **options)
+    if entry.found is not None:
+        check_counts(task, FACTS[key])
     if options:
         settings = ", ".join(f"{option}={value}" for option, value in sorted(options.items()))
         task = task.replace(protocol=f"{task.protocol}; {settings}")

@@ -1,3 +1,7 @@
+import dataclasses
+import shutil
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -11,7 +15,8 @@ from graphtasks import (
     random_splits,
     save_splits,
 )
-from graphtasks.registry import CATALOGUE, find
+from graphtasks.catalogue import FACTS
+from graphtasks.registry import CATALOGUE, check_counts, find
 from graphtasks.splits import combined_hash
 from graphtasks.task import KINDS
 
@@ -115,3 +120,24 @@ def test_option_of_a_generator_is_passed_on():
 def test_unknown_option_is_rejected(name):
     with pytest.raises(UnknownTaskError, match=f"'{name}' does not take the option 'colour': it takes"):
         load(name, colour="red")
+
+
+def test_known_data_of_other_counts_are_an_error():
+    task, facts = load("karate"), FACTS["karate"]
+    check_counts(task, facts)
+    check_counts(task, dataclasses.replace(facts, edges=154, counted=False))
+    for other in ({"edges": 154}, {"nodes": 33}):
+        with pytest.raises(InvalidDataError, match=r"'karate' has 34 nodes and 156 edges, expected .*cut off"):
+            check_counts(task, dataclasses.replace(facts, **other))
+
+
+@pytest.mark.real_data
+def test_edges_that_were_cut_at_a_line_end_are_missed(real_data, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = tmp_path / "root" / "WebKB" / "texas" / "raw"
+    shutil.copytree(Path(real_data) / "WebKB" / "texas" / "raw", folder)
+    edges = folder / "out1_graph_edges.txt"
+    edges.chmod(0o644)
+    edges.write_text("".join(edges.read_text().splitlines(keepends=True)[:-40]))
+    with pytest.raises(InvalidDataError, match=r"'texas' has 183 nodes and .* edges, expected 183 and 325: a raw file"):
+        load("texas", root=tmp_path / "root")
