@@ -43,9 +43,9 @@ def test_peak_forgets_what_was_freed_before_the_block():
 
 @needs_reset
 def test_peak_grows_with_the_tensor():
-    one, two, four = (measured(n * BIG) for n in (1, 2, 4))
-    assert two - one == pytest.approx(BIG, rel=0.3)
-    assert four - two == pytest.approx(2 * BIG, rel=0.3)
+    one, eight = measured(BIG), measured(8 * BIG)
+    # The allocator may have kept memory of earlier tests.
+    assert 5 * BIG < eight - one < 9 * BIG
 
 
 def test_peak_of_a_block_that_fails_is_left_out():
