@@ -1,6 +1,4 @@
 import dataclasses
-import shutil
-from pathlib import Path
 
 import pytest
 import torch
@@ -129,15 +127,3 @@ def test_known_data_of_other_counts_are_an_error():
     for other in ({"edges": 154}, {"nodes": 33}):
         with pytest.raises(InvalidDataError, match=r"'karate' has 34 nodes and 156 edges, expected .*cut off"):
             check_counts(task, dataclasses.replace(facts, **other))
-
-
-@pytest.mark.real_data
-def test_edges_that_were_cut_at_a_line_end_are_missed(real_data, tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    folder = tmp_path / "root" / "WebKB" / "texas" / "raw"
-    shutil.copytree(Path(real_data) / "WebKB" / "texas" / "raw", folder)
-    edges = folder / "out1_graph_edges.txt"
-    edges.chmod(0o644)
-    edges.write_text("".join(edges.read_text().splitlines(keepends=True)[:-40]))
-    with pytest.raises(InvalidDataError, match=r"'texas' has 183 nodes and .* edges, expected 183 and 325: a raw file"):
-        load("texas", root=tmp_path / "root")

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch_geometric
 
 from graphtasks.errors import InvalidDataError, MissingFilesError
+from graphtasks.sources.checksums import check_file
 
 ROOT_VARIABLE = "GRAPHTASKS_ROOT"
 
@@ -68,7 +69,7 @@ class RawFiles:
 
         Raises:
             MissingFilesError: Some of the files are missing, or all and they cannot be downloaded.
-            InvalidDataError: They cannot be read.
+            InvalidDataError: One is not the published file, or they cannot be read.
         """
         raw = self._raw(root)
         stats = [(raw / file).stat() for file in self.files]
@@ -79,6 +80,7 @@ class RawFiles:
         if staged.is_dir():
             return staged
         for file in self.files:
+            check_file(raw / file, f"{self.folder}/{file}")
             # PyG drops what follows the last line end.
             if file.endswith((".txt", ".index")) and not (raw / file).read_bytes().endswith(b"\n"):
                 raise InvalidDataError(f"{raw / file} of {self.name!r} ends within a line: it is cut off, replace it")

@@ -12,6 +12,7 @@ from graphtasks.catalogue import FACTS
 from graphtasks.errors import MissingFilesError
 from graphtasks.metrics import METRICS
 from graphtasks.sources.cache import resolve_root
+from graphtasks.sources.checksums import check_file
 from graphtasks.sources.npz import read_graph
 from graphtasks.sources.protocols import node_splits
 from graphtasks.task import GraphTask, Kind
@@ -44,6 +45,7 @@ class WikipediaFile:
             raise MissingFilesError(
                 f"{self.task_name!r} needs {path.name} in {path.parent}: get it from the data folder of {self.source}"
             )
+        check_file(path, f"heterophilous_npz/{path.name}")
         data = read_graph(path, undirected=not self.task_name.endswith("directed"))
         splits, description = node_splits(protocol, data, self.task_name, root)
         return GraphTask(

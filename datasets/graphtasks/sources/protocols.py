@@ -10,6 +10,7 @@ from torch_geometric.data import Data
 from graphtasks.checks import check_classes
 from graphtasks.errors import InvalidDataError, MissingFilesError, UnknownTaskError
 from graphtasks.sources.cache import resolve_root
+from graphtasks.sources.checksums import check_file
 from graphtasks.sources.npz import read_npz
 from graphtasks.splits import (
     PARTS,
@@ -76,6 +77,7 @@ def _tuned_gnn_file(name: str, root: Path | None) -> list[Split]:
             f"the tunedgnn split of {name!r} needs {path.name} in {path.parent}: get it from "
             "https://github.com/LUOyk1999/tunedGNN, medium_graph/data"
         )
+    check_file(path, f"splits/{path.name}")
     arrays = read_npz(path)
     if set(arrays) != {"train", "valid", "test"}:
         raise InvalidDataError(f"{path} holds {', '.join(sorted(arrays))}, expected train, valid and test: replace it")
