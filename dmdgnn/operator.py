@@ -65,13 +65,13 @@ class LowRankOperator:
         self.left = left
         self.core = core
         self.right = right
-        self._ragged = ragged
+        self.ragged = ragged
         self._batch = batch
 
     @property
     def ptr(self) -> Tensor | None:
         """The row pointers of a ragged batch."""
-        return self._ragged.ptr if self._ragged is not None else None
+        return self.ragged.ptr if self.ragged is not None else None
 
     @property
     def batch_shape(self) -> torch.Size:
@@ -105,9 +105,9 @@ class LowRankOperator:
         Summaries of disjoint sets of rows, as on several processes or in several mini-batches, add up.
         """
         self._check(x)
-        if self._ragged is None:
+        if self.ragged is None:
             return self.right.mT @ x
-        return self._ragged.inner(self.right, x)
+        return self.ragged.inner(self.right, x)
 
     def expand(self, summary: Tensor) -> Tensor:
         """:math:`L C s`, shape (*batch, N, F), for a summary s (*batch, r, F)."""
@@ -133,15 +133,16 @@ class LowRankOperator:
             )
 
     def _lift(self, coefficients: Tensor) -> Tensor:
-        if self._ragged is None:
-            return self.left @ coefficients
-        return self._ragged.apply(self.left, coefficients)
+        return self._raise(self.left, coefficients)
+
+    def _raise(self, factor: Tensor, coefficients: Tensor) -> Tensor:
+        return factor @ coefficients if self.ragged is None else self.ragged.apply(factor, coefficients)
 
     @property
     def T(self) -> LowRankOperator:
         """The transpose :math:`R C^T L^T`, of each operator of a batch."""
         core = self.core.mT if self._dense_core else self.core
-        return LowRankOperator(self.right, core, self.left, ptr=self._ragged)
+        return LowRankOperator(self.right, core, self.left, ptr=self.ragged)
 
     @property
     def _dense_core(self) -> bool:
@@ -161,7 +162,7 @@ class LowRankOperator:
         if exponent < 1:
             raise InputError(f"got exponent {exponent}, expected at least 1: the identity has not low rank")
         core = self._square_core @ torch.linalg.matrix_power(self._reduced, exponent - 1)
-        return LowRankOperator(self.left, core, self.right, ptr=self._ragged)
+        return LowRankOperator(self.left, core, self.right, ptr=self.ragged)
 
     def to_dense(self) -> Tensor:
         """The matrices :attr:`shape`; for tests and small graphs."""
@@ -179,6 +180,26 @@ class LowRankOperator:
         vectors = torch.linalg.eig(self._reduced).eigenvectors
         vectors = self._square_core.to(vectors.dtype) @ vectors
         return torch.complex(self._lift(vectors.real), self._lift(vectors.imag))
+
+    def spectrum(self) -> tuple[Tensor, Tensor, Tensor]:
+        r"""Real modes :math:`\Phi`, eigenvalues :math:`\lambda` and dual modes :math:`\Psi`, with
+        :math:`\Psi^T \Phi = I` and :math:`K = \Phi\, \Lambda\, \Psi^T`.
+
+        Eigenvalues (*batch, r) are complex and in descending modulus. The two columns of a conjugate pair, the positive
+        imaginary part first, are :math:`\sqrt 2` times real and imaginary part, for which :math:`\Lambda` has the
+        block :math:`[[\Re\lambda, \Im\lambda], [-\Im\lambda, \Re\lambda]]`. Modes and dual modes are (*batch, N, r),
+        or (N, r) if ragged. The equation needs a regular :math:`R^T L`, as that of projected DMD modes; then it holds
+        for every K that can be diagonalised.
+        """
+        overlap = self.project(self.left)
+        eigs, vectors = torch.linalg.eig(self._square_core @ overlap)
+        order = eigs.detach().abs().sort(dim=-1, descending=True, stable=True).indices
+        eigs, vectors = eigs.gather(-1, order), vectors.take_along_dim(order.unsqueeze(-2), dim=-1)
+        imag = eigs.imag.detach().unsqueeze(-2)
+        first = torch.where(imag == 0, vectors.real, 2**0.5 * vectors.real)
+        basis = torch.where(imag < 0, 2**0.5 * vectors.imag.roll(1, dims=-1), first)
+        dual_basis = torch.linalg.inv(overlap @ basis).mT
+        return self._lift(basis), eigs, self._raise(self.right, dual_basis)
 
     def to(self, *args: torch.device | torch.dtype | str) -> LowRankOperator:
         """A copy on another device or of another dtype, as for tensors."""

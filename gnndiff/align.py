@@ -47,21 +47,24 @@ def align(state: State, reference: State) -> dict[str, Tensor]:
 
 def _width(state: State, names: list[str]) -> int:
     """Number of hidden units that a layer puts out."""
-    return max(state[name].size(0) for name in names if state[name].dim() == 2)
+    return max(state[name].size(0) for name in _of_units(names) if state[name].dim() == 2)
 
 
 def _heads(state: State, names: list[str]) -> int:
-    """Number of attention heads, 1 without attention."""
-    return next((state[name].size(1) for name in names if name.endswith("att_src")), 1)
+    """Number of attention heads or of filters on modes, 1 without either."""
+    return next((state[name].size(1) for name in names if name.endswith("att_src") or ".filter." in name), 1)
+
+
+def _of_units(names: list[str]) -> list[str]:
+    """Without the filters, which have no row for a unit."""
+    return [name for name in names if ".filter." not in name]
 
 
 def _outgoing(state: State, names: list[str], width: int) -> dict[str, Tensor]:
     """The tensors of a layer that have a row for each of its units, as (width, *)."""
     tensors = {}
-    for name in names:
+    for name in _of_units(names):
         tensor = state[name]
-        if "theta" in name:  # a filter on modes, not on units
-            continue
         if tensor.dim() == 3 and tensor.numel() == width:  # attention vectors (1, heads, units)
             tensors[name] = tensor.reshape(width, 1)
         elif tensor.dim() in (1, 2) and tensor.size(0) == width:
@@ -71,6 +74,7 @@ def _outgoing(state: State, names: list[str], width: int) -> dict[str, Tensor]:
 
 def _incoming(state: State, names: list[str], width: int) -> dict[str, Tensor]:
     """The weights of a layer that have a column for each unit of the layer before, as (*, width)."""
+    names = _of_units(names)
     return {name: state[name] for name in names if state[name].dim() == 2 and state[name].size(1) == width}
 
 

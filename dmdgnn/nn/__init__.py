@@ -1,6 +1,7 @@
 """Layers and models in the form of PyG's."""
 
 from dmdgnn.nn.dmd_conv import DMDConv
+from dmdgnn.nn.filters import ModeFilter, PolynomialFilter
 from dmdgnn.nn.models import DMDGNN, GraphDMD
 
-__all__ = ["DMDGNN", "DMDConv", "GraphDMD"]
+__all__ = ["DMDGNN", "DMDConv", "GraphDMD", "ModeFilter", "PolynomialFilter"]

@@ -5,11 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.nn import Parameter
+from torch_geometric.index import index2ptr
 from torch_geometric.nn import GCNConv
 from torch_geometric.nn.dense.linear import Linear
-from torch_geometric.nn.inits import zeros
+from torch_geometric.nn.inits import constant, zeros
 
 from dmdgnn.errors import InputError
+from dmdgnn.kernels.ragged import Ragged
+from dmdgnn.nn.filters import ModeFilter, PolynomialFilter
+from dmdgnn.operator import LowRankOperator
 
 
 class DMDConv(torch.nn.Module):
@@ -17,17 +21,22 @@ class DMDConv(torch.nn.Module):
     Dynamic Mode Decomposition" <https://arxiv.org/abs/2410.05593>`_ paper.
 
     .. math::
-        \mathbf{X}^{\prime} = \mathbf{\Phi}\, (\mathbf{\Lambda} + \mathrm{diag}(\theta))\, \mathbf{\Phi}^{\top}
+        \mathbf{X}^{\prime} = \gamma\, \mathbf{\Phi}\, g(\mathbf{\Lambda})\, \mathbf{\Psi}^{\top}
         \mathbf{X} \mathbf{W} \;+\; \mathbf{X} \mathbf{W}_{\mathrm{skip}} \;+\;
         \mathbf{\hat{A}} \mathbf{X} \mathbf{W}_{\mathrm{local}} \;+\; \mathbf{b},
 
-    where :math:`\mathbf{\Phi}` are the modes and :math:`\mathbf{\Lambda}` their eigenvalues, both fixed, and the
-    filter offset :math:`\theta` starts at zero, so that training starts from the estimated operator. The skip and the
-    local term, the latter a :class:`~torch_geometric.nn.conv.GCNConv`, are optional. Node by node,
+    where :math:`\mathbf{\Phi}` are the modes and :math:`\mathbf{\Lambda}` their eigenvalues, both fixed. The filter
+    :math:`g` starts as :math:`g(\lambda) = \lambda`, so that training starts from the estimated operator: it is a
+    :class:`~dmdgnn.nn.ModeFilter`, a gain :math:`\lambda_k + \theta_k` for each mode, or, given `degree`, a
+    :class:`~dmdgnn.nn.PolynomialFilter`, which is a function of the eigenvalue and so serves graphs that it has not
+    seen. The readout :math:`\mathbf{\Psi}` is :math:`\mathbf{\Phi}`, as in the paper, or the dual modes, by which
+    :math:`\mathbf{\Phi} \mathbf{\Lambda} \mathbf{\Psi}^{\top}` is the operator also where modes are not orthonormal.
+    The skip and the local term, the latter a :class:`~torch_geometric.nn.conv.GCNConv`, and the gate :math:`\gamma` are
+    optional. Node by node,
 
     .. math::
-        \mathbf{x}^{\prime}_i = \sum_{k} \phi_{ik} (\lambda_k + \theta_k) \mathbf{W}^{\top}
-        \sum_j \phi_{jk} \mathbf{x}_j + \dots
+        \mathbf{x}^{\prime}_i = \gamma \sum_{k} \phi_{ik}\, g(\lambda_k)\, \mathbf{W}^{\top}
+        \sum_j \psi_{jk} \mathbf{x}_j + \dots
 
     For complex eigenvalues, :math:`\mathbf{\Lambda}` has a real 2 x 2 block for each conjugate pair. The two stand side
     by side, the positive imaginary part first, as :attr:`dmdgnn.DMD.eigs` and :attr:`dmdgnn.DMD.real_modes` have them.
@@ -36,17 +45,28 @@ class DMDConv(torch.nn.Module):
         in_channels (int): Size of each input sample.
         out_channels (int): Size of each output sample.
         rank (int): Number of modes :math:`r`.
+        heads (int, optional): Number of filters, each for :obj:`out_channels / heads` neighbouring output channels:
+            :obj:`1` for one that all share, :obj:`out_channels` for one for each channel. (default: :obj:`1`)
+        degree (int, optional): Degree of a polynomial filter. (default: :obj:`None`, a gain for each mode)
         skip (bool, optional): Add the linear skip term. (default: :obj:`False`)
         local (bool, optional): Add the local term, which needs :obj:`edge_index`. (default: :obj:`False`)
+        gate (float, optional): Start of a learnable scalar :math:`\gamma` before the term of the modes, by which it
+            can switch itself off, or from :obj:`0` on. (default: :obj:`None`, no gate)
         bias (bool, optional): Add the bias. (default: :obj:`True`)
 
     Shapes:
         - **inputs:**
           node features :math:`(N, F_{in})`,
-          modes :math:`(N, r)`, real,
-          eigenvalues :math:`(r)` or :math:`(1, r)`, real or complex,
-          edge indices :math:`(2, E)` and edge weights :math:`(E)` *(local term only)*
+          modes :math:`(N, r)`, real, or a :class:`~dmdgnn.LowRankOperator`, of which modes, eigenvalues and dual modes
+          are taken,
+          eigenvalues :math:`(r)` or :math:`(1, r)`, real or complex, or :math:`(B, r)` for :math:`B` graphs,
+          edge indices :math:`(2, E)` and edge weights :math:`(E)` *(local term only)*,
+          batch vector :math:`(N)` for several graphs, or a :class:`dmdgnn.kernels.Ragged`,
+          dual modes :math:`(N, r)` *(optional)*
         - **output:** node features :math:`(N, F_{out})`
+
+    Raises:
+        InputError: Modes, eigenvalues, features and rank do not fit.
 
     >>> conv = DMDConv(16, 8, rank=4)
     >>> conv(torch.randn(10, 16), torch.randn(10, 4), torch.randn(4)).shape
@@ -58,64 +78,72 @@ class DMDConv(torch.nn.Module):
         in_channels: int,
         out_channels: int,
         rank: int,
+        heads: int = 1,
+        degree: int | None = None,
         skip: bool = False,
         local: bool = False,
+        gate: float | None = None,
         bias: bool = True,
     ) -> None:
         super().__init__()
         if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1:
             raise InputError(f"got rank={rank!r}, expected a positive integer: the number of modes")
+        if isinstance(heads, bool) or not isinstance(heads, int) or heads < 1 or out_channels % heads:
+            raise InputError(f"got heads={heads!r} for {out_channels} output channels, expected a divisor of these")
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.rank = rank
+        self.heads = heads
+        self.initial_gate = gate
         self.lin = Linear(in_channels, out_channels, bias=False, weight_initializer="glorot")
-        self.theta = Parameter(torch.empty(rank))
+        self.filter = ModeFilter(rank, heads) if degree is None else PolynomialFilter(degree, heads)
         self.skip = Linear(in_channels, out_channels, bias=False, weight_initializer="glorot") if skip else None
         self.local = GCNConv(in_channels, out_channels, bias=False) if local else None
-        if bias:
-            self.bias = Parameter(torch.empty(out_channels))
-        else:
-            self.register_parameter("bias", None)
+        self.gate: Parameter | None
+        self.bias: Parameter | None
+        self.register_parameter("gate", None if gate is None else Parameter(torch.empty(())))
+        self.register_parameter("bias", Parameter(torch.empty(out_channels)) if bias else None)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Reset all learnable parameters."""
-        self.lin.reset_parameters()
-        zeros(self.theta)
-        if self.skip is not None:
-            self.skip.reset_parameters()
-        if self.local is not None:
-            self.local.reset_parameters()
+        for part in (self.lin, self.filter, self.skip, self.local):
+            if part is not None:
+                part.reset_parameters()
+        if self.gate is not None:
+            constant(self.gate, self.initial_gate)
         zeros(self.bias)
 
     def forward(
         self,
         x: Tensor,
-        modes: Tensor,
-        eigs: Tensor,
+        modes: Tensor | LowRankOperator,
+        eigs: Tensor | None = None,
         edge_index: Tensor | None = None,
         edge_weight: Tensor | None = None,
+        batch: Tensor | Ragged | None = None,
+        duals: Tensor | None = None,
     ) -> Tensor:
         """Convolve `x`; see the class for shapes."""
-        if modes.shape != (x.size(-2), self.rank) or eigs.numel() != self.rank:
-            raise InputError(
-                f"got modes {tuple(modes.shape)} and eigenvalues {tuple(eigs.shape)} for x {tuple(x.shape)}, expected "
-                f"({x.size(-2)}, {self.rank}) and ({self.rank},): compute the modes of this graph with this rank"
-            )
-        if modes.dtype != x.dtype:
-            raise InputError(
-                f"got modes of {modes.dtype} for x of {x.dtype}, expected the same real type: convert them; of complex "
-                "modes pass DMD.real_modes"
-            )
-        # Phi^T (X W) = (Phi^T X) W: take the cheaper side first.
+        if isinstance(modes, LowRankOperator):
+            batch = modes.ragged if modes.ragged is not None else batch
+            modes, eigs, duals = modes.spectrum()
+        eigs = self._check(x, modes, eigs, duals, batch)
+        readout = modes if duals is None else duals
+        ragged = self._ragged(batch, eigs)
+
+        # Psi^T (X W) = (Psi^T X) W: take the cheaper side first.
         num_nodes = x.size(-2)
         modes_first = num_nodes * self.rank * self.in_channels + self.rank * self.in_channels * self.out_channels
         lin_first = num_nodes * self.in_channels * self.out_channels + num_nodes * self.rank * self.out_channels
         if modes_first < lin_first:
-            summary = self.lin(modes.mT @ x)
+            summary = self.lin(_inner(readout, x, ragged))
         else:
-            summary = modes.mT @ self.lin(x)
-        out = modes @ self._filter(summary, eigs.view(-1))
+            summary = _inner(readout, self.lin(x), ragged)
+        coefficients = self._filtered(eigs, summary)
+        if self.gate is not None:
+            coefficients = self.gate * coefficients
+        out = modes @ coefficients if ragged is None else ragged.apply(modes, coefficients)
 
         if self.skip is not None:
             out = out + self.skip(x)
@@ -127,14 +155,54 @@ class DMDConv(torch.nn.Module):
             out = out + self.bias
         return out
 
-    def _filter(self, summary: Tensor, eigs: Tensor) -> Tensor:
-        """(Lambda + diag(theta)) applied to the mode coefficients (r, F)."""
+    def _check(
+        self, x: Tensor, modes: Tensor, eigs: Tensor | None, duals: Tensor | None, batch: Tensor | Ragged | None
+    ) -> Tensor:
+        """The eigenvalues, (r,) of one graph or (B, r)."""
+        if eigs is None:
+            raise InputError("got modes without eigenvalues: pass both, or an operator")
+        if batch is None:
+            fits, expected = eigs.shape in ((self.rank,), (1, self.rank)), f"({self.rank},)"
+        else:
+            fits, expected = eigs.dim() == 2 and eigs.size(1) == self.rank, f"(graphs, {self.rank})"
+        if modes.shape != (x.size(-2), self.rank) or not fits:
+            hint = "" if batch is not None or eigs.dim() < 2 or len(eigs) < 2 else ", or pass batch for several graphs"
+            raise InputError(
+                f"got modes {tuple(modes.shape)} and eigenvalues {tuple(eigs.shape)} for x {tuple(x.shape)}, expected "
+                f"({x.size(-2)}, {self.rank}) and {expected}: compute the modes of this graph with this rank{hint}"
+            )
+        if duals is not None and duals.shape != modes.shape:
+            raise InputError(
+                f"got dual modes {tuple(duals.shape)}, expected the shape of the modes {tuple(modes.shape)}"
+            )
+        if {modes.dtype, modes.dtype if duals is None else duals.dtype} != {x.dtype}:
+            raise InputError(
+                f"got modes of {modes.dtype} for x of {x.dtype}, expected the same real type: convert them; of complex "
+                "modes pass DMD.real_modes"
+            )
+        return eigs.view(-1) if batch is None else eigs
+
+    def _ragged(self, batch: Tensor | Ragged | None, eigs: Tensor) -> Ragged | None:
+        if isinstance(batch, Tensor):
+            if bool((batch.diff() < 0).any()):
+                raise InputError("the batch vector must be sorted, as in a PyG batch")
+            batch = Ragged(index2ptr(batch, eigs.size(0)))
+        if batch is not None and len(batch) != eigs.size(0):
+            raise InputError(f"got {len(batch)} graphs and eigenvalues {tuple(eigs.shape)}, expected a row for each")
+        return batch
+
+    def _filtered(self, eigs: Tensor, summary: Tensor) -> Tensor:
+        """g(Lambda) applied to the mode coefficients (..., r, F_out)."""
+        gains = self.filter(eigs).repeat_interleave(self.out_channels // self.heads, dim=-1)
         if not eigs.is_complex():
-            return (eigs + self.theta).unsqueeze(-1) * summary
-        # Each column of a pair takes its partner with the imaginary part of its own eigenvalue.
-        position = torch.arange(self.rank, device=eigs.device)
-        partner = position + eigs.imag.sign().long()
-        return (eigs.real + self.theta).unsqueeze(-1) * summary + eigs.imag.unsqueeze(-1) * summary[..., partner, :]
+            return gains * summary
+        # Each column of a pair takes its partner with the imaginary part of its own gain.
+        partner = torch.arange(self.rank, device=eigs.device) + eigs.imag.sign().long()
+        return gains.real * summary + gains.imag * summary.gather(-2, partner.unsqueeze(-1).expand_as(summary))
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.in_channels}, {self.out_channels}, rank={self.rank})"
+
+
+def _inner(readout: Tensor, x: Tensor, ragged: Ragged | None) -> Tensor:
+    return readout.mT @ x if ragged is None else ragged.inner(readout, x)

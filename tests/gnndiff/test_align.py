@@ -18,6 +18,10 @@ MODELS = {
     "gat": (lambda: GAT(5, 8, 2, 3, heads=2), (X, EDGES)),
     # The rank is the width: the filter must not be taken for a row of units.
     "dmdgnn": (lambda: DMDGNN(5, 4, 2, 3, rank=4, skip=True, local=True), (X, EDGES, MODES, EIGS)),
+    "dmdgnn, filters of heads": (
+        lambda: DMDGNN(5, 4, 3, 4, rank=4, heads=2, degree=4, skip=True, gate=1.0),
+        (X, EDGES, MODES, EIGS),
+    ),
 }
 
 

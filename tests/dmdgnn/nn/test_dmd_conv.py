@@ -53,7 +53,7 @@ def plain(channels, rank):
 def test_is_the_formula(kind, in_channels, out_channels, bias):
     x, modes = inputs(in_channels)
     conv = randomise(DMDConv(in_channels, out_channels, R, bias=bias))
-    expected = modes @ (LAMBDA[kind] + conv.theta.diag()) @ modes.T @ x @ conv.lin.weight.T
+    expected = modes @ (LAMBDA[kind] + conv.filter.theta.flatten().diag()) @ modes.T @ x @ conv.lin.weight.T
     if bias:
         expected = expected + conv.bias
     torch.testing.assert_close(conv(x, modes, EIGS[kind]), expected)
@@ -143,12 +143,12 @@ def test_single_precision_agrees_with_double(kind):
 def test_reset_parameters():
     conv = DMDConv(4, 5, R, skip=True, local=True)
     fresh = {name: value.clone() for name, value in conv.state_dict().items()}
-    assert set(fresh) == {"theta", "bias", "lin.weight", "skip.weight", "local.lin.weight"}
+    assert set(fresh) == {"filter.theta", "bias", "lin.weight", "skip.weight", "local.lin.weight"}
     randomise(conv).float()
     torch.manual_seed(1)
     conv.reset_parameters()
     for name, value in conv.state_dict().items():
-        if name in ("theta", "bias"):
+        if name in ("filter.theta", "bias"):
             assert not value.any()
         else:
             bound = (6 / 9) ** 0.5  # Glorot, of 4 + 5 channels

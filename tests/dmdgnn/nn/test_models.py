@@ -29,9 +29,9 @@ def test_graph_dmd_is_two_linear_maps_around_the_filter(graph):
     x, modes = graph
     model = GraphDMD(4, 8, 2, R).eval()
     with torch.no_grad():
-        model.conv.theta.normal_()
+        model.conv.filter.theta.normal_()
         model.conv.bias.normal_()
-    spectral = EIGS["real"].flatten() + model.conv.theta
+    spectral = EIGS["real"].flatten() + model.conv.filter.theta.flatten()
     hidden = modes * spectral @ modes.T @ x @ model.conv.lin.weight.T + model.conv.bias
     torch.testing.assert_close(model(x, modes, EIGS["real"]), hidden @ model.lin.weight.T + model.lin.bias)
 
@@ -75,7 +75,7 @@ def test_options_of_basic_gnn(graph, jk, norm):
     out.square().sum().backward()
     grads = {name: parameter.grad for name, parameter in model.named_parameters()}
     assert all(grad is not None and torch.isfinite(grad).all() for grad in grads.values())
-    assert all(grads[f"convs.{i}.theta"].any() for i in range(3))
+    assert all(grads[f"convs.{i}.filter.theta"].any() for i in range(3))
 
 
 def test_hidden_size_is_the_output_size_by_default(graph):

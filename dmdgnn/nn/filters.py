@@ -1,0 +1,97 @@
+"""Learnable gains of modes."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+from torch_geometric.nn.inits import zeros
+
+from dmdgnn.errors import InputError
+
+
+class ModeFilter(torch.nn.Module):
+    r"""A free gain for each mode, :math:`\lambda_k + \theta_k`, for the modes of one graph.
+
+    The offset :math:`\theta` starts at zero, so that weight decay pulls to the estimated operator.
+
+    Args:
+        rank (int): Number of modes :math:`r`.
+        heads (int, optional): Number of filters :math:`H`. (default: :obj:`1`)
+
+    Shapes:
+        - **input:** eigenvalues :math:`(\ldots, r)`, real or complex
+        - **output:** gains :math:`(\ldots, r, H)`, of the same kind
+
+    >>> ModeFilter(2)(torch.tensor([0.9, 0.5])).squeeze(-1)
+    tensor([0.9000, 0.5000], grad_fn=<SqueezeBackward1>)
+    """
+
+    def __init__(self, rank: int, heads: int = 1) -> None:
+        super().__init__()
+        self.theta = Parameter(torch.empty(rank, heads))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Set the offsets to zero."""
+        zeros(self.theta)
+
+    def forward(self, eigs: Tensor) -> Tensor:
+        """Gains of the modes."""
+        return eigs.unsqueeze(-1) + self.theta
+
+    def __repr__(self) -> str:
+        rank, heads = self.theta.shape
+        return f"{self.__class__.__name__}(rank={rank}, heads={heads})"
+
+
+class PolynomialFilter(torch.nn.Module):
+    r"""A polynomial of the eigenvalue, the same for all modes and graphs: several steps of the dynamics at once.
+
+    .. math::
+        g(\lambda) = \sum_{k=0}^{K} c_k\, T_k(\lambda) \quad\text{(real)}, \qquad
+        g(\lambda) = \sum_{k=0}^{K} c_k\, \lambda^k \quad\text{(complex)}.
+
+    It depends on neither order, sign nor rotation of modes, and :math:`\mathbf{\Phi}\, g(\mathbf{\Lambda})\,
+    \mathbf{\Phi}^{+}` is the polynomial of the operator on the span of the modes. Chebyshev polynomials
+    :math:`T_k` are well conditioned on :math:`[-1, 1]`, powers on the unit disk: there the eigenvalues of normalised
+    propagation are. Coefficients start as those of :math:`g(\lambda) = \lambda`.
+
+    Args:
+        degree (int): Degree :math:`K \ge 1`: how many steps the filter reaches.
+        heads (int, optional): Number of filters :math:`H`. (default: :obj:`1`)
+
+    Shapes:
+        - **input:** eigenvalues :math:`(\ldots, r)`, real or complex
+        - **output:** gains :math:`(\ldots, r, H)`, of the same kind
+
+    Raises:
+        InputError: `degree` is not a positive integer.
+
+    >>> PolynomialFilter(degree=3)(torch.tensor([0.9, 0.5])).squeeze(-1)
+    tensor([0.9000, 0.5000], grad_fn=<SqueezeBackward1>)
+    """
+
+    def __init__(self, degree: int, heads: int = 1) -> None:
+        super().__init__()
+        if isinstance(degree, bool) or not isinstance(degree, int) or degree < 1:
+            raise InputError(f"got degree={degree!r}, expected a positive integer")
+        self.coefficients = Parameter(torch.empty(degree + 1, heads))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Start as the identity."""
+        with torch.no_grad():
+            self.coefficients.zero_()
+            self.coefficients[1] = 1
+
+    def forward(self, eigs: Tensor) -> Tensor:
+        """Gains of the modes."""
+        terms = [torch.ones_like(eigs), eigs]
+        for _ in range(len(self.coefficients) - 2):
+            terms.append(eigs * terms[-1] if eigs.is_complex() else 2 * eigs * terms[-1] - terms[-2])
+        return torch.stack(terms, dim=-1) @ self.coefficients.to(eigs.dtype)
+
+    def __repr__(self) -> str:
+        degree, heads = len(self.coefficients) - 1, self.coefficients.size(1)
+        return f"{self.__class__.__name__}(degree={degree}, heads={heads})"
