@@ -6,13 +6,16 @@ from functools import partial
 from typing import Literal
 
 import torch
+from torch import Tensor
 from torch_geometric.data import Batch, Data
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
-from dmdgnn.dmd import DMD
-from dmdgnn.dynamics import FeaturePropagation
-from dmdgnn.kernels.thin_svd import Method
+from dmdgnn.dmd import DMD, Constraint, ModeType
+from dmdgnn.dynamics import Dynamics, FeaturePropagation
+from dmdgnn.errors import InputError
+from dmdgnn.kernels.ragged import Ragged
+from dmdgnn.kernels.thin_svd import Method, thin_svd
 from dmdgnn.kernels.truncation import Rank
 
 
@@ -30,11 +33,22 @@ class AddDMDModes(BaseTransform):
     Args:
         rank: Number of modes r, or 'optimal', see :class:`dmdgnn.DMD`.
         energy: Instead of `rank`, the share of squared singular values to keep at least.
-        dynamics: What produces the snapshots, by default :class:`FeaturePropagation` with two steps of burn-in.
+        dynamics: What produces the snapshots, see :mod:`dmdgnn.dynamics`; by default :class:`FeaturePropagation` with
+            two steps of burn-in.
         modes: 'projected' (orthonormal for symmetric dynamics) or 'exact' (one propagation smoother).
+        constraint: What the operator is to be, see :class:`dmdgnn.DMD`, or None for nothing; by default, 'auto', it is
+            'symmetric' for dynamics that are, else None.
         svd: Kernel, see :func:`dmdgnn.kernels.thin_svd`.
+        attr: First part of the names under which modes, eigenvalues and dual modes are stored, so that a graph can have
+            several sets.
+        duals: Store `dmd_duals` (N, r), too: the transposed pseudo-inverse :math:`\Psi` of the modes, with which
+            :math:`\Psi^{\top} x` are the coefficients of x in the modes by least squares. With :math:`\Lambda` the
+            eigenvalues, as 2 x 2 blocks where they are complex, see :attr:`dmdgnn.DMD.blocks`,
+            :math:`\Phi \Lambda \Psi^{\top}` is the operator on the span of the modes: the whole operator for projected
+            modes, which without `duals` is so for symmetric dynamics only, where :math:`\Psi = \Phi`.
 
     Raises:
+        InputError: The dynamics do not read the graph, or the settings do not go together.
         RankError: `rank` is above the numerical rank of the snapshots.
 
     >>> data = Data(x=torch.eye(3), edge_index=torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]))
@@ -47,28 +61,62 @@ class AddDMDModes(BaseTransform):
         rank: Rank = None,
         energy: float | None = None,
         *,
-        dynamics: FeaturePropagation | None = None,
-        modes: Literal["exact", "projected"] = "projected",
+        dynamics: Dynamics | None = None,
+        modes: ModeType = "projected",
+        constraint: Constraint | Literal["auto"] | None = "auto",
         svd: Method = "auto",
+        attr: str = "dmd",
+        duals: bool = False,
     ) -> None:
-        self.dynamics = dynamics or FeaturePropagation(burn_in=2)
-        constraint: Literal["symmetric"] | None = "symmetric" if self.dynamics.symmetric else None
+        self.dynamics = FeaturePropagation(burn_in=2) if dynamics is None else dynamics
+        if not isinstance(self.dynamics, Dynamics):
+            raise InputError(f"got dynamics={dynamics!r}, expected an instance of dmdgnn.dynamics.Dynamics")
+        if not isinstance(attr, str) or not attr.isidentifier() or "index" in attr or "batch" in attr:
+            raise InputError(
+                f"got attr={attr!r}, expected a name without 'index' and 'batch', which mean something else to PyG"
+            )
+        if constraint == "auto":
+            constraint = "symmetric" if self.dynamics.symmetric else None
         self.dmd = partial(DMD, rank=rank, energy=energy, svd=svd, modes=modes, constraint=constraint)
         self.dmd()  # bad settings raise here, not at the first graph
+        self.attr = attr
+        self.duals = duals
 
     @torch.no_grad()
     def forward(self, data: Data) -> Data:
         """Add the modes to a copy of the graph that `BaseTransform` made."""
         ptr = data.ptr if isinstance(data, Batch) else None
         dmd = self.dmd().fit(*self.dynamics.snapshots(data), ptr=ptr)
-        data.dmd_modes = dmd.real_modes
-        data.dmd_eigs = dmd.eigs if ptr is not None else dmd.eigs.unsqueeze(0)
+        modes = dmd.real_modes
+        of_nodes = {f"{self.attr}_modes": modes}
+        if self.duals:
+            of_nodes[f"{self.attr}_duals"] = _duals(modes, dmd.operator.ragged)
+        of_graphs = {f"{self.attr}_eigs": dmd.eigs if ptr is not None else dmd.eigs.unsqueeze(0)}
+        for name, value in (of_nodes | of_graphs).items():
+            data[name] = value
         if ptr is not None:
-            # With these, `Batch.to_data_list` gives each graph its part.
-            graphs = torch.arange(len(ptr))
-            data._slice_dict |= {"dmd_modes": ptr.cpu(), "dmd_eigs": graphs}
-            data._inc_dict |= {"dmd_modes": torch.zeros(len(ptr) - 1), "dmd_eigs": torch.zeros(len(ptr) - 1)}
+            # With these, `Batch.to_data_list` gives each graph its part. The given batch shares the dicts that it has.
+            slices = dict.fromkeys(of_nodes, ptr.cpu()) | dict.fromkeys(of_graphs, torch.arange(len(ptr)))
+            data._slice_dict = data._slice_dict | slices
+            data._inc_dict = data._inc_dict | dict.fromkeys(slices, torch.zeros(len(ptr) - 1))
         return data
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.dmd()}, {self.dynamics})"
+        options = f", attr={self.attr!r}" if self.attr != "dmd" else ""
+        options += ", duals=True" if self.duals else ""
+        return f"{type(self).__name__}({self.dmd()}, {self.dynamics}{options})"
+
+
+def _duals(modes: Tensor, ragged: Ragged | None) -> Tensor:
+    """The transposed pseudo-inverse of modes (N, r), of each graph's for itself; zero where a column is."""
+    if ragged is None:
+        return _transposed_inverse(modes.unsqueeze(0)).squeeze(0)
+    return ragged.unpad([_transposed_inverse(ragged.pad(modes, block)) for block in ragged.blocks])
+
+
+def _transposed_inverse(modes: Tensor) -> Tensor:
+    """Of matrices (b, N, r), in float64."""
+    U, S, V = thin_svd(modes.double(), method="full", rounding=modes.dtype)
+    inverse = torch.where(S > 0, 1 / S, 0).unsqueeze(-2)
+    present = (modes != 0).any(dim=-2, keepdim=True)
+    return ((U * inverse) @ V.mT * present).to(modes.dtype)
