@@ -2,27 +2,49 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
+import inspect
 import itertools
 import random
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 from torch_geometric.data import Data
-from torch_geometric.nn.models import GAT, GCN, MLP, GraphSAGE
-from torch_geometric.transforms import BaseTransform, Compose, GCNNorm, ToSparseTensor
+from torch_geometric.nn.models import GCN, MLP, GraphSAGE
+from torch_geometric.transforms import (
+    AddSelfLoops,
+    BaseTransform,
+    Compose,
+    GCNNorm,
+    RemoveSelfLoops,
+    ToSparseTensor,
+    ToUndirected,
+)
+from torch_geometric.utils import coalesce, is_undirected
 
 from dmdgnn.dynamics import FeaturePropagation
+from dmdgnn.errors import FactorizationError, RankError
 from dmdgnn.nn import DMDGNN
 from dmdgnn.transforms import AddDMDModes
 from gnndiff.config import Budget
 from gnndiff.errors import ConfigError
-from gnndiff.nets.symmetric_gcn import SymmetricGCN
-from graphtasks import FitConfig, GraphTask
+from gnndiff.models import (
+    GPRGNN,
+    GPS,
+    APPNPNet,
+    SkipGAT,
+    SkipGCN,
+    SkipSymmetricGCN,
+    SymmetricGAT,
+    SymmetricGCN,
+    SymmetricGraphSAGE,
+)
+from graphtasks import Contender, DivergedError, FitConfig, GraphTask
 
 Choice = str | int | float
 Params = Mapping[str, Choice]
@@ -38,6 +60,11 @@ TRAINING: Space = {
 DMD_RANKS = (16, 32, 64, 128)
 
 
+# Hyperparameters of architecture that a model may be given, and that are otherwise: two layers, no normalisation of
+# hidden units ("none", else a name of PyG's such as "batch_norm"), no linear map beside each layer.
+OPTIONAL = ("num_layers", "norm", "skip")
+
+
 @dataclass(frozen=True)
 class TargetModel:
     """A model whose hyperparameters are searched and whose parameters are generated.
@@ -46,34 +73,125 @@ class TargetModel:
         build: `build(task, params)` makes the module.
         own: `own(task)` gives the hyperparameters it has beside those of training.
         prepare: `prepare(params)` gives the transform of the graph that it needs, if any.
+        prepared_by: Names of the hyperparameters that `prepare` reads.
+        optional: Those of `OPTIONAL` that `build` takes.
     """
 
     build: Callable[[GraphTask, Params], nn.Module]
     own: Callable[[GraphTask], Space] = lambda task: {}
     prepare: Callable[[Params], Callable[[Data], Data] | None] = lambda params: None
+    prepared_by: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ("num_layers", "norm")
 
     def space(self, task: GraphTask) -> Space:
         """All hyperparameters with their choices."""
         return TRAINING | self.own(task)
 
+    def contender(
+        self,
+        name: str,
+        task: GraphTask,
+        space: Mapping[str, Sequence[Choice]] | None = None,
+        *,
+        undirected: bool = False,
+    ) -> Contender:
+        """The model as one of :func:`graphtasks.compare`.
 
-def _pyg(cls: Callable[..., nn.Module], *own: str, **fixed: Any) -> Callable[[GraphTask, Params], nn.Module]:
+        Settings whose modes cannot be computed lose, as those that diverge do.
+
+        Args:
+            name: Name in the table.
+            task: The task it is compared on.
+            space: Hyperparameters with their choices, by default those of :meth:`space`. Fields of
+                :class:`~graphtasks.FitConfig` and names in `optional` may be added, or fields left out.
+            undirected: Add the reverse of each edge first; of two that differ in weight both get the mean.
+
+        Raises:
+            ConfigError: The model does not take a hyperparameter, or lacks one.
+        """
+        needed = {name: choices for name, choices in self.space(task).items() if name not in _FIT}
+        space = self.space(task) if space is None else space
+        unknown = [key for key in space if key not in {*needed, *self.optional, *_FIT}]
+        if unknown:
+            raise ConfigError(
+                f"{name!r} does not take {unknown[0]!r}: it takes {', '.join([*needed, *self.optional])} and fields of "
+                "FitConfig"
+            )
+        missing = [key for key in needed if key not in space]
+        if missing:
+            raise ConfigError(f"the space of {name!r} lacks {missing[0]!r}: give its choices, as {needed[missing[0]]}")
+
+        def build(task: GraphTask, **params: Choice) -> nn.Module:
+            return self.build(task, params)
+
+        def prepare(task: GraphTask, **params: Choice) -> GraphTask:
+            if undirected:
+                task = task.transform(ToUndirected(reduce="mean")).replace(directed=False)
+            try:
+                transform = self.prepare(params)
+                return task if transform is None else task.transform(transform)
+            except (RankError, FactorizationError) as error:
+                raise DivergedError(str(error)) from error
+
+        # `compare` reads there which hyperparameters a preparation depends on.
+        first = inspect.Parameter("task", inspect.Parameter.POSITIONAL_ONLY)
+        others = [inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY) for key in self.prepared_by]
+        prepare.__signature__ = inspect.Signature([first, *others])  # type: ignore[attr-defined]
+        return Contender(name, build, dict(space), prepare)
+
+
+_FIT = frozenset(field.name for field in dataclasses.fields(FitConfig))
+
+
+def is_symmetric(task: GraphTask) -> bool:
+    """Whether each edge has a reverse of the same weight, to rounding."""
+    return not task.directed and all(map(_symmetric_weights, task.graphs))
+
+
+def _symmetric_weights(data: Data) -> bool:
+    weight = data.get("edge_weight")
+    if weight is None or data.get("edge_index") is None:
+        return True
+    (edges, forth), (reverse, back) = (coalesce(e, weight) for e in (data.edge_index, data.edge_index.flip(0)))
+    return torch.equal(edges, reverse) and torch.allclose(forth, back)
+
+
+def _pyg(
+    cls: Callable[..., nn.Module], *own: str, normalized: bool = False, **fixed: Any
+) -> Callable[[GraphTask, Params], nn.Module]:
+    """`build` of a class of PyG's form.
+
+    Args:
+        cls: The class.
+        *own: Hyperparameters that go to it under their names.
+        normalized: Whether it takes `normalize` and `symmetric`, and gets an adjacency that is normalised already.
+        **fixed: Other arguments.
+    """
+
     def build(task: GraphTask, params: Params) -> nn.Module:
+        norm = params.get("norm", "none")
+        arguments = {**fixed, **{name: params[name] for name in own}, "norm": None if norm == "none" else norm}
+        if normalized:
+            arguments |= {"normalize": False, "symmetric": is_symmetric(task)}
         return cls(
             in_channels=task.num_features,
             hidden_channels=params["hidden"],
-            out_channels=task.num_classes,
-            num_layers=2,
-            dropout=params["dropout"],
-            **fixed,
-            **{name: params[name] for name in own},
+            # Pairs of nodes are scored by the product of their rows.
+            out_channels=params["hidden"] if task.kind == "link" else task.num_outputs,
+            num_layers=params.get("num_layers", 2),
+            dropout=float(params["dropout"]),
+            **arguments,
         )
 
     return build
 
 
 def _dmd_space(task: GraphTask) -> Space:
-    limit = int(torch.linalg.matrix_rank(task.graph().x))
+    x = task.graph().x
+    most = 2 * max(DMD_RANKS)
+    if x.size(1) > most:  # a product with random columns has the same rank, up to their number
+        x = x @ torch.randn(x.size(1), most, generator=torch.Generator().manual_seed(0))
+    limit = int(torch.linalg.matrix_rank(x))
     ranks = tuple(rank for rank in DMD_RANKS if rank <= limit // 2) or (max(1, limit // 2),)
     return {"rank": ranks, "burn_in": (0, 2), "local": (0, 1)}
 
@@ -82,9 +200,11 @@ def _dmd_transform(params: Params) -> AddDMDModes:
     return AddDMDModes(rank=int(params["rank"]), dynamics=FeaturePropagation(burn_in=int(params["burn_in"])))
 
 
-def _sparse(*transforms: BaseTransform) -> Callable[[Params], Callable[[Data], Data]]:
+def _sparse(
+    *transforms: BaseTransform, weight: str | None = "edge_weight"
+) -> Callable[[Params], Callable[[Data], Data]]:
     """One sparse product for each propagation instead of a gather and a scatter: the same numbers in half the time."""
-    transform = Compose([*transforms, ToSparseTensor("edge_weight", remove_edge_index=False, layout=torch.sparse_csr)])
+    transform = Compose([*transforms, ToSparseTensor(weight, remove_edge_index=False, layout=torch.sparse_csr)])
 
     def prepare(data: Data) -> Data:
         with warnings.catch_warnings():
@@ -96,17 +216,63 @@ def _sparse(*transforms: BaseTransform) -> Callable[[Params], Callable[[Data], D
     return lambda params: prepare
 
 
-def _gcn(task: GraphTask, params: Params) -> nn.Module:
-    # The adjacency is normalised once, by the transform; the parameters are those of a GCN that does it itself.
-    return _pyg(GCN if task.directed else SymmetricGCN, normalize=False)(task, params)
+# The adjacency is normalised once, by the transform; the parameters are those of a model that does it itself.
+_NORMALIZED = _sparse(GCNNorm())
 
+
+def _gcn(task: GraphTask, params: Params) -> nn.Module:
+    plain, symmetric = (SkipGCN, SkipSymmetricGCN) if params.get("skip") else (GCN, SymmetricGCN)
+    return _pyg(symmetric if is_symmetric(task) else plain, normalize=False)(task, params)
+
+
+def _sage(task: GraphTask, params: Params) -> nn.Module:
+    # Its mean over neighbours knows no weights, so that only edges without a reverse matter.
+    return _pyg(GraphSAGE if task.directed else SymmetricGraphSAGE)(task, params)
+
+
+def _gat(task: GraphTask, params: Params) -> nn.Module:
+    return _pyg(SkipGAT if params.get("skip") else SymmetricGAT, "heads")(task, params)
+
+
+_WITH_LOOPS = _sparse(RemoveSelfLoops(), AddSelfLoops(), weight=None)
+
+
+def _gat_transform(params: Params) -> Callable[[Data], Data]:
+    def prepare(data: Data) -> Data:
+        return _WITH_LOOPS(params)(data) if is_undirected(data.edge_index, num_nodes=data.num_nodes) else data
+
+    return prepare
+
+
+def _gps(task: GraphTask, params: Params) -> nn.Module:
+    largest = max(int(graph.num_nodes) for graph in task.graphs)
+    attention = "multihead" if largest <= MAX_ATTENTION else "performer"
+    return _pyg(GPS, normalized=True, attn_type=attention)(task, params)
+
+
+# The largest graph whose pairs of nodes an attention layer can afford on a CPU.
+MAX_ATTENTION = 2500
 
 MODELS = {
-    "mlp": TargetModel(_pyg(MLP, norm=None)),
-    "gcn": TargetModel(_gcn, prepare=_sparse(GCNNorm())),
-    "sage": TargetModel(_pyg(GraphSAGE), prepare=_sparse()),
-    "gat": TargetModel(_pyg(GAT, "heads"), own=lambda task: {"heads": (2, 4, 8)}),
-    "dmdgnn": TargetModel(_pyg(DMDGNN, "rank", "local", skip=True), own=_dmd_space, prepare=_dmd_transform),
+    "mlp": TargetModel(_pyg(MLP)),
+    "gcn": TargetModel(_gcn, prepare=_NORMALIZED, optional=OPTIONAL),
+    "sage": TargetModel(_sage, prepare=_sparse(weight=None)),
+    "gat": TargetModel(_gat, own=lambda task: {"heads": (2, 4, 8)}, prepare=_gat_transform, optional=OPTIONAL),
+    "appnp": TargetModel(
+        _pyg(APPNPNet, "alpha", normalized=True), own=lambda task: {"alpha": (0.1, 0.2, 0.5)}, prepare=_NORMALIZED
+    ),
+    "gprgnn": TargetModel(
+        _pyg(GPRGNN, "alpha", normalized=True), own=lambda task: {"alpha": (0.1, 0.5, 0.9)}, prepare=_NORMALIZED
+    ),
+    "gps": TargetModel(
+        _gps, own=lambda task: {"norm": ("none", "batch_norm")}, prepare=_NORMALIZED, optional=("num_layers",)
+    ),
+    "dmdgnn": TargetModel(
+        _pyg(DMDGNN, "rank", "local", skip=True),
+        own=_dmd_space,
+        prepare=_dmd_transform,
+        prepared_by=("rank", "burn_in"),
+    ),
 }
 
 

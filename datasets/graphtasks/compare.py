@@ -8,6 +8,7 @@ import json
 import math
 import os
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,9 @@ from graphtasks.randomness import seeded
 from graphtasks.task import GraphTask
 from graphtasks.training import FitConfig, FitResult, fit
 
+# Prepared tasks that are kept, those used last.
+MAX_PREPARED = 4
+
 TRAINING = frozenset(entry.name for entry in dataclasses.fields(FitConfig))
 
 
@@ -35,17 +39,20 @@ class Contender:
         build: Makes the model as `build(task, **hyperparameters)`. What it draws from the generators that
             :func:`~graphtasks.randomness.seeded` seeds follows from the run's seed.
         space: Values to try of each hyperparameter. Keys that are fields of :class:`FitConfig`, as `lr`, go to
-            training, the others to `build`. Values are numbers, text, booleans, None, or lists of them.
+            training, the others to `build`. Those that `prepare` names go to it, too, and to it alone where `build`
+            does not take them. Values are numbers, text, booleans, None, or lists of them.
         prepare: Makes of a task the one that this model trains on, such as
-            `lambda task: task.transform(ToUndirected())`. It may change features and edges, but neither labels, splits
-            nor metric. A function that several contenders share is called once a task.
+            `lambda task: task.transform(ToUndirected())`, or for each value of a hyperparameter another one, such as
+            `lambda task, rank: task.transform(AddDMDModes(rank))`. It may change features and edges, but neither
+            labels, splits nor metric. A function that several contenders share is called once for a task and values,
+            as long as what it made is among the last few.
         version: Text to change when `build` or `prepare` changes, so that earlier results are not taken for new ones.
     """
 
     name: str
     build: Callable[..., nn.Module]
     space: Mapping[str, Sequence[Any]] = field(default_factory=dict)
-    prepare: Callable[[GraphTask], GraphTask] | None = None
+    prepare: Callable[..., GraphTask] | None = None
     version: str = ""
 
 
@@ -71,6 +78,7 @@ def compare(
     scores of tuning are neither used nor kept.
 
     A setting that diverges, or whose score is not finite, loses, and a run that does has no score; `status` says why.
+    `build` and `prepare` may raise :class:`~graphtasks.DivergedError` for such a setting, too.
     Where no setting of a contender is left, its runs on that task say so and the others go on.
 
     Where splits overlap, validation nodes of a tuning split are test nodes of others; list only the tuning splits in
@@ -96,8 +104,8 @@ def compare(
         interrupted.
 
     Raises:
-        InvalidDataError: An argument is empty, repeated, out of range or not taken by `build`, or `prepare` changes
-            what is compared. It is raised before the first training, except for `prepare`.
+        InvalidDataError: An argument is empty, repeated, out of range or not taken by `build` or `prepare`, or
+            `prepare` changes what is compared. But for the last it is raised before the first training.
     """
     contenders, tasks = list(contenders), list(tasks)
     seeds, tuning_splits = list(map(int, seeds)), list(map(int, tuning_splits))
@@ -106,7 +114,7 @@ def compare(
     _check(contenders, tasks, splits, seeds, trials, config, tuning_splits)
     ledger = _Ledger(None if path is None else Path(path), callback)
     for task in tasks:
-        prepared: dict[int, GraphTask] = {}
+        prepared: OrderedDict[tuple[int, str], GraphTask] = OrderedDict()
         for contender in contenders:
             _Entry(contender, task, config, ledger, prepared).run(
                 range(len(task.splits)) if splits is None else splits, seeds, trials, tuning_splits, seconds
@@ -145,13 +153,13 @@ class _Ledger:
 
 @dataclass(frozen=True, eq=False)
 class _Entry:
-    """One contender on one task, with what `prepare` functions made of that task."""
+    """One contender on one task, with what `prepare` functions made of that task last."""
 
     contender: Contender
     task: GraphTask
     config: FitConfig
     ledger: _Ledger
-    prepared: dict[int, GraphTask]
+    prepared: OrderedDict[tuple[int, str], GraphTask]
 
     def run(
         self,
@@ -223,14 +231,15 @@ class _Entry:
         """The row of a training by `fit`."""
 
         def outcome() -> dict[str, Any]:
-            task = self.prepare()
             start = time.perf_counter()
             model: nn.Module | None = None
             result: FitResult | None = None
             status = "ok"
             try:
+                task = self.prepare(setting)
+                start = time.perf_counter()
                 with seeded(seed, "cuda" if torch.cuda.is_available() else "cpu"):
-                    model = self.contender.build(task, **_of_build(setting))
+                    model = self.contender.build(task, **_of_build(self.contender, setting))
                 result = fit(model, task, split, dataclasses.replace(self.config, **_of_training(setting), seed=seed))
             except DivergedError as error:
                 status = f"{type(error).__name__}: {error}"
@@ -249,37 +258,61 @@ class _Entry:
 
         return self.ledger.add(self.row(phase, split, seed, setting) | more, outcome)
 
-    def prepare(self) -> GraphTask:
-        """The task that the contender trains on."""
-        prepare, task = self.contender.prepare, self.task
+    def prepare(self, setting: Mapping[str, Any]) -> GraphTask:
+        """The task that the contender trains on with a setting."""
+        prepare = self.contender.prepare
         if prepare is None:
-            return task
-        if id(prepare) not in self.prepared:
-            prepared = prepare(task)
-            if task.replace().data_hash != task.data_hash:
-                raise InvalidDataError(
-                    f"`prepare` of {self.contender.name!r} changes {task.name!r} itself, for all contenders: "
-                    "return a changed copy, as `task.transform` makes one"
-                )
-            if (
-                prepared.metric != task.metric
-                or [split.hash for split in prepared.splits] != [split.hash for split in task.splits]
-                or not _same_labels(prepared, task)
-            ):
-                raise InvalidDataError(
-                    f"`prepare` of {self.contender.name!r} changes labels, splits or metric of {task.name!r}: "
-                    "it may change only what a model sees"
-                )
-            self.prepared[id(prepare)] = prepared
-        return self.prepared[id(prepare)]
+            return self.task
+        values = {name: value for name, value in setting.items() if name in _named(prepare)}
+        made_by = id(prepare), _text(values)
+        if made_by not in self.prepared:
+            prepared = prepare(self.task, **values)
+            self.check(prepared)
+            self.prepared[made_by] = prepared
+            if len(self.prepared) > MAX_PREPARED:
+                self.prepared.popitem(last=False)
+        self.prepared.move_to_end(made_by)
+        return self.prepared[made_by]
+
+    def check(self, prepared: GraphTask) -> None:
+        """Raise `InvalidDataError` where `prepare` changed the task itself, or what is compared."""
+        task = self.task
+        if task.replace().data_hash != task.data_hash:
+            raise InvalidDataError(
+                f"`prepare` of {self.contender.name!r} changes {task.name!r} itself, for all contenders: "
+                "return a changed copy, as `task.transform` makes one"
+            )
+        if (
+            prepared.metric != task.metric
+            or [split.hash for split in prepared.splits] != [split.hash for split in task.splits]
+            or not _same_labels(prepared, task)
+        ):
+            raise InvalidDataError(
+                f"`prepare` of {self.contender.name!r} changes labels, splits or metric of {task.name!r}: "
+                "it may change only what a model sees"
+            )
 
 
 def _of_training(setting: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in setting.items() if name in TRAINING}
 
 
-def _of_build(setting: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in setting.items() if name not in TRAINING}
+def _of_build(contender: Contender, names: Mapping[str, Any]) -> dict[str, Any]:
+    """What goes to `build`: all but fields of `FitConfig`, and but what `prepare` alone takes."""
+    prepared = frozenset[str]() if contender.prepare is None else _named(contender.prepare)
+    taken = inspect.signature(contender.build).parameters
+    if any(parameter.kind == parameter.VAR_KEYWORD for parameter in taken.values()):
+        prepared = frozenset()
+    return {
+        name: value for name, value in names.items() if name not in TRAINING and (name not in prepared or name in taken)
+    }
+
+
+def _named(prepare: Callable[..., GraphTask]) -> frozenset[str]:
+    """The arguments of a `prepare` beside the task that can be given by their names."""
+    parameters = list(inspect.signature(prepare).parameters.values())[1:]
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return frozenset(parameter.name for parameter in parameters if parameter.kind in named)
 
 
 def _settings(space: Mapping[str, Sequence[Any]], trials: int, seed: int) -> list[dict[str, Any]]:
@@ -361,12 +394,25 @@ def _check_space(contender: Contender, config: FitConfig) -> None:
         if parameter in TRAINING:
             for value in _plain(values):
                 dataclasses.replace(config, **{parameter: value})
-    arguments = [parameter for parameter in space if parameter not in TRAINING]
+    if contender.prepare is not None:
+        arguments = [parameter for parameter in space if parameter in _named(contender.prepare)]
+        try:
+            inspect.signature(contender.prepare).bind(None, **dict.fromkeys(arguments))
+        except TypeError as error:
+            raise InvalidDataError(
+                f"tasks of {name!r} cannot be prepared as {_call('prepare', arguments)}, {error}: `space` needs those "
+                "arguments of `prepare` that have no default"
+            ) from error
+    arguments = list(_of_build(contender, dict.fromkeys(space)))
     try:
         inspect.signature(contender.build).bind(None, **dict.fromkeys(arguments))
     except TypeError as error:
         raise InvalidDataError(
-            f"{name!r} cannot be built as build(task{''.join(f', {argument}=...' for argument in arguments)}), "
-            f"{error}: `space` needs those arguments of `build` that have no default, and no others but fields of "
-            f"FitConfig ({', '.join(sorted(TRAINING - {'seed'}))})"
+            f"{name!r} cannot be built as {_call('build', arguments)}, {error}: `space` needs those arguments of "
+            "`build` that have no default, and no others but fields of FitConfig "
+            f"({', '.join(sorted(TRAINING - {'seed'}))}) and arguments of `prepare`"
         ) from error
+
+
+def _call(function: str, arguments: Sequence[str]) -> str:
+    return f"{function}(task{''.join(f', {argument}=...' for argument in arguments)})"

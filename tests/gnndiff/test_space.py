@@ -1,10 +1,17 @@
+import dataclasses
+import inspect
 import math
 
 import pytest
+import torch
+from torch_geometric.data import Data
+from torch_geometric.utils import is_undirected
 
 import graphtasks
 from gnndiff.errors import ConfigError
-from gnndiff.space import MODELS, architecture, sample_grid, target_model
+from gnndiff.models import SkipGAT, SkipGCN, SkipSymmetricGCN
+from gnndiff.space import MODELS, architecture, is_symmetric, sample_grid, target_model
+from graphtasks import FitConfig, GraphTask, Split
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +66,143 @@ def test_unknown_model():
     assert target_model("GCN") is MODELS["gcn"]
     with pytest.raises(ConfigError, match="no target model is called 'gnc': did you mean 'gcn'"):
         target_model("gnc")
+
+
+RING = torch.stack([torch.arange(12), (torch.arange(12) + 1) % 12])
+
+
+def ring(*, directed, weight=None):
+    """A ring of twelve nodes and three classes, in one direction or in both."""
+    edges = RING if directed else torch.cat([RING, RING.flip(0)], dim=1)
+    x = torch.randn(12, 4, generator=torch.Generator().manual_seed(0))
+    data = Data(x=x, y=torch.arange(12) % 3, edge_index=edges, edge_weight=weight)
+    nodes = torch.arange(12)
+    return GraphTask.from_data(data, name="ring", splits=[Split(nodes[:6], nodes[6:9], nodes[9:])])
+
+
+def first_choices(model, task):
+    return {key: choices[:1] for key, choices in model.space(task).items()}
+
+
+SHORT = FitConfig(epochs=2)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_contender_trains_as_a_run_does(name, task):
+    model = MODELS[name]
+    space = first_choices(model, task)
+    result = graphtasks.compare([model.contender(name, task, space)], [task], splits=[0], config=SHORT)
+
+    params = {key: value for key, (value,) in space.items()}
+    transform = model.prepare(params)
+    prepared = task if transform is None else task.transform(transform)
+    with graphtasks.seeded(0):
+        network = model.build(task, params)
+    config = FitConfig(epochs=2, lr=params["lr"], weight_decay=params["weight_decay"], optimizer=params["optimizer"])
+    assert result.runs["test"].item() == graphtasks.fit(network, prepared, 0, config).test
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_preparations_read_what_they_say(name, task):
+    model = MODELS[name]
+    params = {key: choices[0] for key, choices in model.space(task).items()}
+    read = []
+
+    class Recorder(dict):
+        def __getitem__(self, key):
+            read.append(key)
+            return super().__getitem__(key)
+
+    model.prepare(Recorder(params))
+    assert set(read) == set(model.prepared_by) <= set(params)
+    signature = inspect.signature(model.contender(name, task).prepare)
+    assert list(signature.parameters) == ["task", *model.prepared_by]
+
+
+def test_modes_are_computed_once_for_each_rank_and_dynamics(task):
+    made = []
+    original = MODELS["dmdgnn"]
+
+    def prepare(params):
+        made.append(tuple(params[key] for key in original.prepared_by))
+        return original.prepare(params)
+
+    model = dataclasses.replace(original, prepare=prepare)
+    space = first_choices(model, task) | {"dropout": (0.1, 0.2, 0.3)}
+    graphtasks.compare([model.contender("dmd", task, space)], [task], trials=3, splits=[0, 1], config=SHORT)
+    assert len(made) == 1
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "dmdgnn"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_directed_and_weighted_graphs_are_trained_on(name, weighted):
+    task = ring(directed=True, weight=torch.linspace(1, 2, 12) if weighted else None)
+    model = MODELS[name]
+    space = first_choices(model, task)
+    contenders = [model.contender("as it is", task, space), model.contender("both ways", task, space, undirected=True)]
+    for contender in contenders:
+        params = {key: value for key, (value,) in space.items() if key not in ("lr", "weight_decay", "optimizer")}
+        prepared = contender.prepare(task, **{key: params[key] for key in model.prepared_by})
+        network = contender.build(prepared, **params).eval()
+        data = prepared.graph()
+        both = contender.name == "both ways"
+        assert is_symmetric(prepared) == is_undirected(data.edge_index, num_nodes=12) == both
+        # The sparse matrix gives what the edges give, whatever of their weights and directions a model reads.
+        outputs = graphtasks.forward(network, data)
+        data.adj_t = None
+        torch.testing.assert_close(outputs, graphtasks.forward(network, data), atol=1e-5, rtol=1e-4)
+    assert task.directed
+    assert graphtasks.compare(contenders, [task], config=SHORT).runs["test"].notna().all()
+
+
+def test_weights_that_differ_between_the_directions_are_not_symmetric():
+    weight = torch.linspace(1, 2, 12)
+    assert is_symmetric(ring(directed=False, weight=torch.cat([weight, weight])))
+    assert not is_symmetric(ring(directed=False, weight=torch.cat([weight, weight.flip(0)])))
+    assert not is_symmetric(ring(directed=True))
+
+
+def test_optional_hyperparameters_change_the_architecture(task):
+    params = {"hidden": 8, "dropout": 0.0, "heads": 2}
+    assert len(MODELS["gcn"].build(task, params | {"num_layers": 4}).convs) == 4
+    assert len(MODELS["gps"].build(task, params | {"num_layers": 3, "norm": "none"}).blocks) == 3
+    assert len(MODELS["appnp"].build(task, params | {"num_layers": 3, "alpha": 0.1}).mlp.lins) == 3
+    assert type(MODELS["gcn"].build(task, params | {"skip": 1})) is SkipSymmetricGCN
+    assert type(MODELS["gcn"].build(task.replace(directed=True), params | {"skip": 1})) is SkipGCN
+    assert type(MODELS["gat"].build(task, params | {"skip": 1})) is SkipGAT
+    for name in ("mlp", "gcn", "sage"):
+        norms = MODELS[name].build(task, params | {"norm": "batch_norm"}).norms
+        assert norms[0].module.running_mean.shape == (8,)
+
+
+def test_attention_of_large_graphs_is_approximate(task):
+    params = {"hidden": 8, "dropout": 0.0, "norm": "none"}
+    assert MODELS["gps"].build(task, params).blocks[0].attn_type == "multihead"
+    assert MODELS["gps"].build(graphtasks.load("csbm", num_nodes=3000), params).blocks[0].attn_type == "performer"
+
+
+def test_encoders_of_links_have_hidden_columns():
+    task = graphtasks.load("les-miserables")
+    model = MODELS["gcn"]
+    space = first_choices(model, task) | {"hidden": (16,)}
+    result = graphtasks.compare([model.contender("gcn", task, space)], [task], splits=[0], config=SHORT)
+    assert result.runs["parameters"].item() == 77 * 16 + 16 + 16 * 16 + 16
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ({"hiden": (8,)}, "'gat' does not take 'hiden': it takes dropout, hidden, heads, num_layers, norm, skip and"),
+        ({"hidden": (8,)}, r"the space of 'gat' lacks 'dropout': give its choices, as \(0.1, "),
+    ],
+)
+def test_spaces_that_do_not_fit(space, message, task):
+    with pytest.raises(ConfigError, match=message):
+        MODELS["gat"].contender("gat", task, space)
+
+
+def test_a_rank_that_the_features_lack_loses(task):
+    model = MODELS["dmdgnn"]
+    space = first_choices(model, task) | {"rank": (1, 14)}
+    result = graphtasks.compare([model.contender("dmd", task, space)], [task], trials=2, splits=[0], config=SHORT)
+    assert sorted(status.partition(":")[0] for status in result.trials["status"]) == ["DivergedError", "ok"]

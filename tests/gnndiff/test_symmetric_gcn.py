@@ -2,7 +2,7 @@ import torch
 from torch_geometric.nn.models import GCN
 
 import graphtasks
-from gnndiff.nets.symmetric_gcn import SymmetricGCN
+from gnndiff.models import SymmetricGCN
 from gnndiff.space import MODELS
 
 

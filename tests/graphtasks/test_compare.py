@@ -3,6 +3,7 @@ import importlib
 import json
 import math
 import time
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
@@ -523,3 +524,100 @@ def test_a_prepare_that_changes_the_task_itself_is_an_error(noisy_task):
             [noisy_task],
             config=FitConfig(epochs=1),
         )
+
+
+def test_what_prepare_names_is_prepared_once_for_each_value(task):
+    prepared, built = [], []
+
+    def prepare(task, scale, shift=0):
+        prepared.append((scale, shift))
+        return task.transform(lambda data: data.update({"x": scale * data.x + shift}))
+
+    def build(task, hidden, scale):
+        built.append((hidden, scale, float(task.graph().x.abs().max())))
+        return Net(task, hidden)
+
+    space = {"hidden": [2, 4], "scale": [1, 2], "lr": [0.01]}
+    result = compare(
+        [Contender("net", build, space, prepare)], [task], trials=4, splits=[0], seeds=(0, 1), config=SHORT
+    )
+    assert sorted(prepared) == [(1, 0), (2, 0)], "neither for each setting nor for each seed"
+    largest = float(task.graph().x.abs().max())
+    assert {(scale, x) for _, scale, x in built} == {(1, largest), (2, 2 * largest)}
+    assert len(built) == 4 + 2
+    chosen = json.loads(result.runs["setting"][0])
+    direct = compare(
+        [Contender("net", Net, {"hidden": [chosen["hidden"]], "lr": [0.01]})],
+        [prepare(task, chosen["scale"])],
+        splits=[0],
+        seeds=(0, 1),
+        config=SHORT,
+    )
+    assert list(direct.runs["test"]) == list(result.runs["test"])
+
+
+def test_hyperparameters_of_prepare_alone_stay_out_of_build(task):
+    def prepare(task, *, scale):
+        return task.transform(lambda data: data.update({"x": scale * data.x}))
+
+    result = compare(
+        [Contender("net", Net, {"hidden": [4], "scale": [0.5, 2]}, prepare)], [task], trials=2, config=SHORT
+    )
+    assert result.trials["val"].notna().all()
+    assert {json.loads(text)["scale"] for text in result.trials["setting"]} == {0.5, 2}
+
+
+def test_only_the_last_few_prepared_tasks_are_kept(task):
+    prepared = []
+
+    def prepare(task, scale):
+        alive = task.transform(lambda data: data.update({"x": scale * data.x}))
+        prepared.append(weakref.ref(alive))
+        return alive
+
+    counts = []
+
+    def build(task):
+        counts.append(sum(made() is not None for made in prepared))
+        return Net(task)
+
+    space = {"scale": list(range(1, 9))}
+    compare([Contender("net", build, space, prepare)], [task], trials=8, splits=[0], config=SHORT)
+    assert max(counts) == MODULE.MAX_PREPARED < len(space["scale"])
+
+
+def test_keys_do_not_change_with_prepare(task, tmp_path):
+    path = tmp_path / "runs.jsonl"
+    compare([Contender("net", Net, {"hidden": [4]})], [task], path=path, config=SHORT)
+    lines = path.read_text()
+    for prepare in (signs, lambda task, scale=1: task):
+        rows = []
+        compare(
+            [Contender("net", Net, {"hidden": [4]}, prepare)], [task], path=path, config=SHORT, callback=rows.append
+        )
+        assert not rows
+    assert path.read_text() == lines
+
+
+def test_a_setting_that_cannot_be_prepared_loses(task):
+    def prepare(task, rank):
+        if rank > 5:
+            raise DivergedError("the features have rank 5")
+        return task
+
+    result = compare([Contender("net", Net, {"rank": [4, 8]}, prepare)], [task], trials=2, config=SHORT)
+    assert sorted(result.trials["status"]) == ["DivergedError: the features have rank 5", "ok"]
+    assert set(result.runs["setting"]) == {'{"rank": 4}'}
+
+
+@pytest.mark.parametrize(
+    ("space", "prepare", "message"),
+    [
+        ({"hidden": [2]}, lambda task, rank: task, r"prepared as prepare\(task\), missing a required argument: 'rank'"),
+        ({"rnak": [2]}, lambda task, rank=1: task, r"build\(task, rnak=\.\.\.\), got an unexpected keyword"),
+        ({"rank": [2]}, lambda task, **names: task, r"build\(task, rank=\.\.\.\), got an unexpected keyword"),
+    ],
+)
+def test_hyperparameters_that_nothing_takes_are_named(task, space, prepare, message):
+    with pytest.raises(InvalidDataError, match=message):
+        compare([Contender("net", Net, space, prepare)], [task])
