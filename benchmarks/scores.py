@@ -1,0 +1,239 @@
+"""What every benchmark of scores has in common: its arguments, one comparison a task, its rows and its table.
+
+Each model is tuned with the same number of trials of the same sampler within the same time, and its best setting is
+then trained on all splits, or where a task has one split, from several initialisations.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from measure import THREADS, Row, machine, table
+
+import graphtasks
+from graphtasks import Comparison, Contender, FitConfig, GraphTask, GraphTasksError
+from graphtasks.comparison import SHARES
+from graphtasks.registry import CATALOGUE, find
+
+Factory = Callable[[GraphTask], Contender]
+
+# What a row takes over from the run as it is.
+FIELDS = ("model", "metric", "direction", "split", "seed", "val", "test", "parameters", "seconds", "tried", "status")
+
+
+def main(
+    doc: str | None,
+    *,
+    tasks: Sequence[str],
+    models: Mapping[str, Factory],
+    config: FitConfig,
+    trials: int = 10,
+    tuning_splits: Sequence[int] = (0, 1),
+    seeds: int = 10,
+    seconds: float | None = None,
+    argv: Sequence[str] | None = None,
+) -> list[Row]:
+    """Run what the command line asks for, print the table and write the rows.
+
+    Trainings are kept in a .jsonl file beside the rows and are not run again. Rows of other tasks and models that the
+    file has already stay there if they were measured in the same way.
+
+    Args:
+        doc: What the script measures.
+        tasks: Tasks by default, each `name` or `name:protocol`.
+        models: For each name the function that makes a contender for a task.
+        config: Training settings where a contender's space has no others.
+        trials: Upper limit of settings by default.
+        tuning_splits: Splits that tuning trains on, where a task has them.
+        seeds: Initialisations by default, on tasks of one split.
+        seconds: Time limit of the tuning of one model on one task by default.
+        argv: Arguments, by default those of the command line.
+
+    Returns:
+        The rows of the file.
+    """
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tasks", nargs="+", type=_known, default=list(tasks), help="name or name:protocol")
+    parser.add_argument("--models", nargs="+", choices=list(models), default=list(models))
+    parser.add_argument("--trials", type=_positive, default=trials, help="settings that are tried of each model")
+    parser.add_argument("--splits", type=_positive, help="the first n splits of each task, by default all")
+    parser.add_argument("--seeds", type=_positive, default=seeds, help="initialisations on tasks of one split")
+    parser.add_argument("--seconds", type=float, default=seconds, help="limit of the tuning of one model on one task")
+    parser.add_argument("--threads", type=_positive, default=THREADS)
+    parser.add_argument("--out", type=Path, default=Path(f"{Path(sys.argv[0]).stem}.json"), help="a .jsonl beside it")
+    arguments = parser.parse_args(argv)
+    protocol = {
+        **{name: getattr(arguments, name) for name in ("trials", "splits", "seeds", "seconds")},
+        "tuning_splits": list(tuning_splits),
+        "config": dataclasses.asdict(config),
+    }
+    try:
+        rows = _kept(arguments.out, protocol)
+    except ValueError as error:
+        parser.error(str(error))
+    torch.set_num_threads(arguments.threads)
+    for label in arguments.tasks:
+        new = run(
+            label,
+            {name: models[name] for name in arguments.models},
+            config=config,
+            trials=arguments.trials,
+            splits=arguments.splits,
+            seeds=arguments.seeds,
+            seconds=arguments.seconds,
+            tuning_splits=tuning_splits,
+            path=arguments.out.with_suffix(".jsonl"),
+        )
+        replaced = {_which(row) for row in new}
+        rows = [row for row in rows if _which(row) not in replaced] + new
+        out = {"machine": {**machine(), "threads": arguments.threads}, "protocol": protocol, "rows": rows}
+        arguments.out.write_text(json.dumps(out, indent=1, allow_nan=False) + "\n")
+    print(table(summary(rows)))
+    return rows
+
+
+def run(
+    label: str,
+    models: Mapping[str, Factory],
+    *,
+    config: FitConfig,
+    trials: int,
+    splits: int | None,
+    seeds: int,
+    seconds: float | None,
+    tuning_splits: Sequence[int],
+    path: Path,
+) -> list[Row]:
+    """The rows of the final runs of all models on one task; see :func:`main`."""
+    name, protocol = named(label)
+    task = graphtasks.load(name, split=protocol)
+    count = len(task.splits)
+    comparison = graphtasks.compare(
+        [dataclasses.replace(make(task), name=model) for model, make in models.items()],
+        [task],
+        splits=range(min(count, splits or count)),
+        seeds=range(seeds if count == 1 else 1),
+        trials=trials,
+        config=config,
+        tuning_splits=[split for split in tuning_splits if split < count] or [0],
+        seconds=seconds,
+        path=path,
+        callback=lambda row: print(_line(row), file=sys.stderr, flush=True),
+    )
+    runs = comparison.runs.astype(object)
+    rows = runs.where(runs.notna(), None).to_dict("records")
+    return [
+        {
+            "task": name,
+            "protocol": protocol,
+            **{field: row[field] for field in FIELDS},
+            "setting": json.loads(row["setting"]),
+        }
+        for row in rows
+    ]
+
+
+def summary(rows: Sequence[Row]) -> list[Row]:
+    """One row for each model on each task: its scores, and how far it is behind the best model of the task.
+
+    `behind` is the mean of the best model's score minus this one's on the same split and seed, with the sign such that
+    more is worse; `interval` is its 95 % bootstrap interval, see :meth:`graphtasks.Comparison.differences`. Metrics
+    between 0 and 1 are in percent.
+    """
+    import pandas as pd
+
+    table_rows = []
+    for task, protocol in dict.fromkeys((row["task"], row["protocol"]) for row in rows):
+        part = [row for row in rows if (row["task"], row["protocol"]) == (task, protocol)]
+        columns = ("task", "protocol", "model", "metric", "direction", "split", "seed", "val", "test")
+        comparison = Comparison(pd.DataFrame([{name: row[name] for name in columns} for row in part]))
+        metric, sign = part[0]["metric"], 1 if part[0]["direction"] == "maximize" else -1
+        share = metric in SHARES or metric.startswith("hits@")
+        scores = comparison.summary().set_index("model")
+        means = (sign * scores["mean"]).dropna()
+        best = None if means.empty else str(means.idxmax())
+        behind = {} if best is None else comparison.differences(best).set_index("model").to_dict("index")
+        for model, score in scores.iterrows():
+            paired = behind.get(model, {"difference": math.nan, "low": math.nan, "high": math.nan})
+            low, high = (_number(-paired[end], share) for end in ("high", "low"))
+            table_rows.append(
+                {
+                    "task": task,
+                    "protocol": protocol,
+                    "metric": metric,
+                    "model": model,
+                    "runs": int(score["count"]),
+                    "test": _number(score["mean"], share),
+                    "deviation": _number(score["std"], share),
+                    "behind": "best" if model == best else _number(-paired["difference"], share),
+                    "interval": "" if "" in (low, high) else f"{low} to {high}",
+                }
+            )
+    return table_rows
+
+
+def named(label: str) -> tuple[str, str]:
+    """Name and protocol of a task that is written `name`, for its first protocol, or `name:protocol`."""
+    name, _, protocol = label.partition(":")
+    name = find(name)
+    return name, protocol or CATALOGUE[name].protocols[0]
+
+
+def _known(label: str) -> str:
+    try:
+        name, protocol = named(label)
+    except GraphTasksError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    if protocol not in CATALOGUE[name].protocols and not protocol.endswith(".npz"):
+        known = ", ".join(CATALOGUE[name].protocols)
+        raise argparse.ArgumentTypeError(f"{name!r} has no split protocol {protocol!r}: use one of {known}")
+    return label
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"got {value}, expected at least 1")
+    return value
+
+
+def _kept(path: Path, protocol: Mapping[str, Any]) -> list[Row]:
+    """The rows that a file has, or a `ValueError` where they were measured in another way."""
+    if not path.exists():
+        return []
+    stored = json.loads(path.read_text())
+    wanted = json.loads(json.dumps(protocol))
+    changed = [name for name in wanted if stored["protocol"].get(name) != wanted[name]]
+    if changed:
+        raise ValueError(
+            f"{path} has rows of another protocol ({', '.join(changed)} differ): choose another --out, or delete it; "
+            "trainings in the .jsonl file stay usable"
+        )
+    rows: list[Row] = stored["rows"]
+    return rows
+
+
+def _which(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    return row["task"], row["protocol"], row["model"]
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    scores = " ".join(f"{part} {row[part]}" for part in ("val", "test") if row.get(part) is not None)
+    what = f"{row['task']} {row['model']} {row['phase']}, split {row['split']}, seed {row['seed']}"
+    status = "" if row["status"] == "ok" else f" {row['status']}"
+    return f"{what}: {scores}{status}, {row['seconds']:.1f} s {row['setting']}"
+
+
+def _number(value: float, share: bool) -> str:
+    """Percent with two decimals, or four digits; nothing for NaN."""
+    if math.isnan(value):
+        return ""
+    return f"{round(100 * value, 2) + 0.0:.2f}" if share else f"{value + 0.0:.4g}"

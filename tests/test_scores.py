@@ -1,0 +1,207 @@
+"""What the benchmarks of scores have in common, on a graph of 34 nodes."""
+
+import importlib
+import json
+import math
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+import graphtasks
+from graphtasks import Comparison, Contender, FitConfig
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+KEYS = [
+    *("task", "protocol", "model", "metric", "direction", "split", "seed", "val", "test", "parameters", "seconds"),
+    *("tried", "status", "setting"),
+]
+
+
+@pytest.fixture
+def scores(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    yield importlib.import_module("scores")
+    for name in ("scores", "measure", "node_classification"):
+        sys.modules.pop(name, None)
+
+
+class Net(nn.Module):
+    """A linear model of the nodes, or of their neighbours."""
+
+    def __init__(self, task, neighbours):
+        super().__init__()
+        self.lin = nn.Linear(task.num_features, task.num_outputs)
+        self.neighbours = neighbours
+
+    def forward(self, x, edge_index):
+        out = self.lin(x)
+        return out.new_zeros(out.shape).index_add(0, edge_index[1], out[edge_index[0]]) if self.neighbours else out
+
+
+def factory(neighbours):
+    return lambda task: Contender("any", lambda task: Net(task, neighbours), {"lr": [0.1, 0.01, 0.001]})
+
+
+MODELS = {"near": factory(True), "self": factory(False)}
+
+
+@pytest.fixture
+def run(scores, tmp_path):
+    def run(*arguments, **changes):
+        given = {"tasks": ["karate"], "models": MODELS, "config": FitConfig(epochs=3), "trials": 2, **changes}
+        argv = ["--threads", "1", "--out", str(tmp_path / "x.json"), *arguments]
+        return scores.main("What is measured.", **given, argv=argv)
+
+    return run
+
+
+def test_rows_are_the_runs_of_a_comparison(run, tmp_path, capsys):
+    rows = run("--splits", "2")
+    content = json.loads((tmp_path / "x.json").read_text())
+    assert content["rows"] == rows
+    assert content["machine"]["threads"] == 1
+    assert content["protocol"]["trials"] == 2
+    assert content["protocol"]["tuning_splits"] == [0, 1]
+    assert content["protocol"]["config"]["epochs"] == 3
+    assert [(row["model"], row["split"], row["seed"]) for row in rows] == [
+        (model, split, 0) for model in MODELS for split in (0, 1)
+    ]
+    assert all(list(row) == KEYS for row in rows)
+
+    contenders = [Contender(name, make(None).build, make(None).space) for name, make in MODELS.items()]
+    expected = graphtasks.compare(
+        contenders,
+        [graphtasks.load("karate")],
+        splits=[0, 1],
+        trials=2,
+        tuning_splits=[0, 1],
+        config=FitConfig(epochs=3),
+    )
+    assert [row["test"] for row in rows] == list(expected.runs["test"])
+    assert [row["setting"] for row in rows] == list(map(json.loads, expected.runs["setting"]))
+    printed = capsys.readouterr()
+    assert printed.out.count("| karate | random | accuracy |") == 2
+    assert len(printed.err.splitlines()) == 2 * (2 * 2 + 2)
+
+
+def test_nothing_is_trained_twice(run, tmp_path, capsys):
+    whole = run("--splits", "2")
+    lines = (tmp_path / "x.jsonl").read_text().splitlines(keepends=True)
+    assert run("--splits", "2") == whole
+    assert (tmp_path / "x.jsonl").read_text() == "".join(lines)
+
+    (tmp_path / "x.jsonl").write_text("".join(lines[:7]))
+    (tmp_path / "x.json").unlink()
+    capsys.readouterr()
+    resumed = run("--splits", "2")
+    assert len(capsys.readouterr().err.splitlines()) == len(lines) - 7
+    for row, other in zip(resumed, whole, strict=True):
+        assert row | {"seconds": 0} == other | {"seconds": 0}
+
+
+def test_rows_of_other_models_and_tasks_stay(run):
+    first = run("--splits", "1", "--models", "near")
+    second = run("--splits", "1", "--models", "self", "--tasks", "karate:random", "wine")
+    assert second[:1] == first
+    assert [(row["task"], row["model"]) for row in second] == [("karate", "near"), ("karate", "self"), ("wine", "self")]
+
+
+def test_rows_of_another_protocol_are_not_mixed(run, tmp_path, capsys):
+    run("--splits", "1")
+    before = (tmp_path / "x.json").read_text()
+    with pytest.raises(SystemExit):
+        run("--splits", "2")
+    assert "has rows of another protocol (splits differ)" in " ".join(capsys.readouterr().err.split())
+    with pytest.raises(SystemExit):
+        run("--splits", "1", config=FitConfig(epochs=4))
+    assert (tmp_path / "x.json").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--tasks", "karat"], "did you mean 'karate'?"),
+        (["--tasks", "karate:public"], "'karate' has no split protocol 'public': use one of random"),
+        (["--models", "far"], "invalid choice: 'far'"),
+        (["--trials", "0"], "got 0, expected at least 1"),
+    ],
+)
+def test_wrong_arguments(run, arguments, message, capsys):
+    with pytest.raises(SystemExit):
+        run(*arguments)
+    assert message in capsys.readouterr().err
+
+
+def test_tasks_of_one_split_have_several_initialisations(run, scores, monkeypatch):
+    task = graphtasks.load("karate")
+    monkeypatch.setattr(scores.graphtasks, "load", lambda name, split: task.replace(splits=task.splits[:1]))
+    rows = run("--seeds", "3", "--models", "near")
+    assert [(row["split"], row["seed"]) for row in rows] == [(0, 0), (0, 1), (0, 2)]
+
+
+def row(model, split, test, **changes):
+    return {
+        "task": "t",
+        "protocol": "p",
+        "model": model,
+        "metric": "accuracy",
+        "direction": "maximize",
+        "split": split,
+        "seed": 0,
+        "val": 0.5,
+        "test": test,
+        **changes,
+    }
+
+
+def test_the_table_has_means_and_paired_differences(scores):
+    tests = {"a": [0.5, 0.6, 0.7], "b": [0.6, 0.6, 0.9], "c": [0.5, None, 0.7]}
+    rows = [row(model, split, test) for model, values in tests.items() for split, test in enumerate(values)]
+    first, best, failed = scores.summary(rows)
+    assert (first["test"], first["deviation"], first["runs"]) == ("60.00", "10.00", 3)
+    assert (best["test"], best["behind"], best["interval"]) == ("70.00", "best", "")
+    assert first["behind"] == "10.00"
+    paired = Comparison(pd.DataFrame(rows)).differences("b").set_index("model").loc["a"]
+    ends = [float(end) for end in first["interval"].split(" to ")]
+    assert ends == [0.0, 20.0] == pytest.approx([-100 * paired["high"], -100 * paired["low"]])
+    assert (failed["test"], failed["behind"], failed["interval"], failed["runs"]) == ("", "", "", 2)
+
+
+def test_the_table_of_an_error_has_the_lowest_first(scores):
+    changes = {"metric": "mse", "direction": "minimize"}
+    rows = [row(m, split, t + split, **changes) for m, t in (("a", 0.25), ("b", 0.125)) for split in (0, 1)]
+    first, best = scores.summary(rows)
+    assert (best["behind"], first["behind"], first["interval"]) == ("best", "0.125", "0.125 to 0.125")
+    assert first["test"] == "0.75"
+
+
+def test_models_of_node_classification_get_the_same_choices(scores):
+    script = importlib.import_module("node_classification")
+    few, many = graphtasks.load("karate"), graphtasks.load("digits")
+    everything = torch.arange(many.num_nodes)
+    many = many.replace(splits=[graphtasks.Split(everything[:1200], everything[1200:1500], everything[1500:])])
+    for name in script.MODELS:
+        small, large = script.contender(name, few).space, script.contender(name, many).space
+        for key, choices in script.TRAINING.items():
+            assert small[key] == large[key] == choices
+        assert "num_layers" not in small
+        assert large["num_layers"] == script.DEEP["num_layers"]
+        assert large.get("norm") == script.DEEP["norm"]
+        assert math.prod(map(len, small.values())) >= 18
+
+
+def test_node_classification_trains_every_model(scores, tmp_path):
+    script = importlib.import_module("node_classification")
+    rows = scores.main(
+        script.__doc__,
+        tasks=["karate"],
+        models={name: lambda task, name=name: script.contender(name, task) for name in script.MODELS},
+        config=FitConfig(epochs=2),
+        argv=["--trials", "2", "--splits", "1", "--threads", "1", "--out", str(tmp_path / "x.json")],
+    )
+    assert [row["model"] for row in rows] == list(script.MODELS)
+    assert all(row["status"] == "ok" and row["tried"] == 2 for row in rows)
