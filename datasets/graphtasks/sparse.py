@@ -91,8 +91,11 @@ class SparseFeatures(Tensor):
                 and right.layout == left.layout
             ):
                 return _Product.apply(left, right)
-            if isinstance(right, cls) and left.layout != torch.strided and not left.requires_grad:
-                return right._propagated(func, args)
+            if isinstance(right, cls) and not isinstance(left, cls) and not left.requires_grad:
+                if left.layout != torch.strided:
+                    return right._propagated(func, args)
+                if left.dim() == 2:
+                    return (right.transposed @ left.t()).t()
         return None
 
     @classmethod

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch_geometric.index import index2ptr
 
 from dmdgnn.errors import InputError
 
@@ -67,6 +68,17 @@ class Ragged:
             self.blocks.append(Block(*(part.to(ptr.device) for part in (graphs, rows, *places))))
             begin = end
         self._places = torch.cat([block.graphs for block in self.blocks]).argsort()
+
+    @classmethod
+    def from_batch(cls, batch: Tensor, num_graphs: int) -> Ragged:
+        """The rows that a PyG batch vector (N,) assigns to graphs.
+
+        Raises:
+            InputError: `batch` is not sorted, or a graph has no row.
+        """
+        if bool((batch.diff() < 0).any()):
+            raise InputError("the batch vector must be sorted, as in a PyG batch")
+        return cls(index2ptr(batch, num_graphs))
 
     def __len__(self) -> int:
         return len(self.ptr) - 1

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import Parameter
-from torch_geometric.index import index2ptr
 from torch_geometric.nn import GCNConv
 from torch_geometric.nn.dense.linear import Linear
 from torch_geometric.nn.inits import constant, zeros
@@ -23,7 +24,7 @@ class DMDConv(torch.nn.Module):
     .. math::
         \mathbf{X}^{\prime} = \gamma\, \mathbf{\Phi}\, g(\mathbf{\Lambda})\, \mathbf{\Psi}^{\top}
         \mathbf{X} \mathbf{W} \;+\; \mathbf{X} \mathbf{W}_{\mathrm{skip}} \;+\;
-        \mathbf{\hat{A}} \mathbf{X} \mathbf{W}_{\mathrm{local}} \;+\; \mathbf{b},
+        \mathrm{local}(\mathbf{X}) \;+\; \mathbf{b},
 
     where :math:`\mathbf{\Phi}` are the modes and :math:`\mathbf{\Lambda}` their eigenvalues, both fixed. The filter
     :math:`g` starts as :math:`g(\lambda) = \lambda`, so that training starts from the estimated operator: it is a
@@ -31,8 +32,7 @@ class DMDConv(torch.nn.Module):
     :class:`~dmdgnn.nn.PolynomialFilter`, which is a function of the eigenvalue and so serves graphs that it has not
     seen. The readout :math:`\mathbf{\Psi}` is :math:`\mathbf{\Phi}`, as in the paper, or the dual modes, by which
     :math:`\mathbf{\Phi} \mathbf{\Lambda} \mathbf{\Psi}^{\top}` is the operator also where modes are not orthonormal.
-    The skip and the local term, the latter a :class:`~torch_geometric.nn.conv.GCNConv`, and the gate :math:`\gamma` are
-    optional. Node by node,
+    The skip term, the local one, a convolution over edges, and the gate :math:`\gamma` are optional. Node by node,
 
     .. math::
         \mathbf{x}^{\prime}_i = \gamma \sum_{k} \phi_{ik}\, g(\lambda_k)\, \mathbf{W}^{\top}
@@ -49,7 +49,10 @@ class DMDConv(torch.nn.Module):
             :obj:`1` for one that all share, :obj:`out_channels` for one for each channel. (default: :obj:`1`)
         degree (int, optional): Degree of a polynomial filter. (default: :obj:`None`, a gain for each mode)
         skip (bool, optional): Add the linear skip term. (default: :obj:`False`)
-        local (bool, optional): Add the local term, which needs :obj:`edge_index`. (default: :obj:`False`)
+        local (bool or callable, optional): Add the local term, which needs :obj:`edge_index`:
+            :class:`~torch_geometric.nn.conv.GCNConv`, or what the given function makes of the two numbers of channels,
+            any layer with a forward of :obj:`x`, :obj:`edge_index` and :obj:`edge_weight`, which is then
+            passed only where there is one. (default: :obj:`False`)
         gate (float, optional): Start of a learnable scalar :math:`\gamma` before the term of the modes, by which it
             can switch itself off, or from :obj:`0` on. (default: :obj:`None`, no gate)
         bias (bool, optional): Add the bias. (default: :obj:`True`)
@@ -62,7 +65,9 @@ class DMDConv(torch.nn.Module):
           eigenvalues :math:`(r)` or :math:`(1, r)`, real or complex, or :math:`(B, r)` for :math:`B` graphs,
           edge indices :math:`(2, E)` and edge weights :math:`(E)` *(local term only)*,
           batch vector :math:`(N)` for several graphs, or a :class:`dmdgnn.kernels.Ragged`,
-          dual modes :math:`(N, r)` *(optional)*
+          dual modes :math:`(N, r)` *(optional)*,
+          summary :math:`\mathbf{\Psi}^{\top} \mathbf{X}` of all nodes, :math:`(r, F_{in})` or
+          :math:`(B, r, F_{in})` *(optional: where it is known, or* :obj:`x` *and modes are of some of the nodes)*
         - **output:** node features :math:`(N, F_{out})`
 
     Raises:
@@ -81,7 +86,7 @@ class DMDConv(torch.nn.Module):
         heads: int = 1,
         degree: int | None = None,
         skip: bool = False,
-        local: bool = False,
+        local: bool | Callable[[int, int], torch.nn.Module] = False,
         gate: float | None = None,
         bias: bool = True,
     ) -> None:
@@ -98,7 +103,8 @@ class DMDConv(torch.nn.Module):
         self.lin = Linear(in_channels, out_channels, bias=False, weight_initializer="glorot")
         self.filter = ModeFilter(rank, heads) if degree is None else PolynomialFilter(degree, heads)
         self.skip = Linear(in_channels, out_channels, bias=False, weight_initializer="glorot") if skip else None
-        self.local = GCNConv(in_channels, out_channels, bias=False) if local else None
+        make = local if callable(local) else _gcn
+        self.local = make(in_channels, out_channels) if local else None
         self.gate: Parameter | None
         self.bias: Parameter | None
         self.register_parameter("gate", None if gate is None else Parameter(torch.empty(())))
@@ -109,7 +115,7 @@ class DMDConv(torch.nn.Module):
         """Reset all learnable parameters."""
         for part in (self.lin, self.filter, self.skip, self.local):
             if part is not None:
-                part.reset_parameters()
+                part.reset_parameters()  # type: ignore[operator]
         if self.gate is not None:
             constant(self.gate, self.initial_gate)
         zeros(self.bias)
@@ -123,6 +129,7 @@ class DMDConv(torch.nn.Module):
         edge_weight: Tensor | None = None,
         batch: Tensor | Ragged | None = None,
         duals: Tensor | None = None,
+        summary: Tensor | None = None,
     ) -> Tensor:
         """Convolve `x`; see the class for shapes."""
         if isinstance(modes, LowRankOperator):
@@ -136,7 +143,12 @@ class DMDConv(torch.nn.Module):
         num_nodes = x.size(-2)
         modes_first = num_nodes * self.rank * self.in_channels + self.rank * self.in_channels * self.out_channels
         lin_first = num_nodes * self.in_channels * self.out_channels + num_nodes * self.rank * self.out_channels
-        if modes_first < lin_first:
+        if summary is not None:
+            if summary.shape[-2:] != (self.rank, self.in_channels):
+                expected = f"{(self.rank, self.in_channels)}: the dual modes' product with all features"
+                raise InputError(f"got a summary {tuple(summary.shape)}, expected {expected}")
+            summary = self.lin(summary)
+        elif modes_first < lin_first:
             summary = self.lin(_inner(readout, x, ragged))
         else:
             summary = _inner(readout, self.lin(x), ragged)
@@ -150,7 +162,8 @@ class DMDConv(torch.nn.Module):
         if self.local is not None:
             if edge_index is None:
                 raise InputError("this layer has a local term: pass edge_index")
-            out = out + self.local(x, edge_index, edge_weight)
+            weight = () if edge_weight is None else (edge_weight,)
+            out = out + self.local(x, edge_index, *weight)
         if self.bias is not None:
             out = out + self.bias
         return out
@@ -184,9 +197,7 @@ class DMDConv(torch.nn.Module):
 
     def _ragged(self, batch: Tensor | Ragged | None, eigs: Tensor) -> Ragged | None:
         if isinstance(batch, Tensor):
-            if bool((batch.diff() < 0).any()):
-                raise InputError("the batch vector must be sorted, as in a PyG batch")
-            batch = Ragged(index2ptr(batch, eigs.size(0)))
+            batch = Ragged.from_batch(batch, eigs.size(0))
         if batch is not None and len(batch) != eigs.size(0):
             raise InputError(f"got {len(batch)} graphs and eigenvalues {tuple(eigs.shape)}, expected a row for each")
         return batch
@@ -202,6 +213,10 @@ class DMDConv(torch.nn.Module):
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.in_channels}, {self.out_channels}, rank={self.rank})"
+
+
+def _gcn(in_channels: int, out_channels: int) -> GCNConv:
+    return GCNConv(in_channels, out_channels, bias=False)
 
 
 def _inner(readout: Tensor, x: Tensor, ragged: Ragged | None) -> Tensor:

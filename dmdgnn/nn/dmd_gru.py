@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch_geometric.index import index2ptr
 
 from dmdgnn.errors import InputError
 from dmdgnn.kernels.ragged import Ragged
@@ -156,18 +155,12 @@ class DMDGRU(torch.nn.Module):
         dmd_duals: Tensor | None = None,
     ) -> Tensor:
         """Forecasts of all nodes; see the class for shapes."""
-        graphs = None if batch is None else _graphs(batch, dmd_eigs.size(0))  # once for all steps
+        graphs = None if batch is None else Ragged.from_batch(batch, dmd_eigs.size(0))  # once for all steps
         h: Tensor | None = None
         for step in _steps(x, self.cell.in_channels):
             h = self.cell(step, h, dmd_modes, dmd_eigs, edge_index, edge_weight, graphs, dmd_duals)
         out: Tensor = self.lin(self.dropout(h))
         return out
-
-
-def _graphs(batch: Tensor, count: int) -> Ragged:
-    if bool((batch.diff() < 0).any()):
-        raise InputError("the batch vector must be sorted, as in a PyG batch")
-    return Ragged(index2ptr(batch, count))
 
 
 def _steps(x: Tensor, channels: int) -> tuple[Tensor, ...]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch_geometric.nn.models.basic_gnn import BasicGNN
 
+from dmdgnn.kernels.ragged import Ragged
 from dmdgnn.nn.dmd_conv import DMDConv
 
 
@@ -50,13 +51,13 @@ class GraphDMD(torch.nn.Module):
 
 
 class _BasicDMDConv(DMDConv):
-    """A `DMDConv` behind the call that `BasicGNN` makes: `edge_attr` carries modes and eigenvalues."""
+    """A `DMDConv` behind the call that `BasicGNN` makes: `edge_attr` carries all that is about modes."""
 
     def forward(  # type: ignore[override]
-        self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None, edge_attr: tuple[Tensor, Tensor]
+        self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None, edge_attr: tuple[Any, ...]
     ) -> Tensor:
-        modes, eigs = edge_attr
-        return super().forward(x, modes, eigs, edge_index, edge_weight)
+        modes, eigs, graphs, duals = edge_attr
+        return super().forward(x, modes, eigs, edge_index, edge_weight, graphs, duals)
 
 
 class DMDGNN(BasicGNN):
@@ -68,11 +69,23 @@ class DMDGNN(BasicGNN):
         hidden_channels (int): Size of each hidden sample.
         num_layers (int): Number of layers.
         out_channels (int, optional): Size of each output sample. (default: :obj:`None`)
+        dropout (float, optional): Dropout probability. (default: :obj:`0.0`)
         rank (int): Number of modes.
-        skip (bool, optional): Linear skip term in each layer. (default: :obj:`False`)
-        local (bool, optional): Local :class:`~torch_geometric.nn.conv.GCNConv` term in each layer.
-            (default: :obj:`False`)
-        **kwargs (optional): `dropout`, `act`, `norm`, `jk` ... of `BasicGNN`.
+        heads (int, optional): Filters in each layer; :obj:`1` in a layer whose output channels it does not divide.
+            (default: :obj:`1`)
+        **kwargs (optional): `degree`, `skip`, `local`, `gate` of :class:`DMDConv`, and `act`, `norm`, `jk` ... of
+            `BasicGNN`.
+
+    Shapes:
+        - **inputs:**
+          node features :math:`(N, F_{in})`,
+          edge indices :math:`(2, E)`, which only the local term reads,
+          modes :math:`(N, r)` and eigenvalues :math:`(1, r)`, as :class:`~dmdgnn.transforms.AddDMDModes` stores them,
+          or of a batch :math:`(B, r)`,
+          edge weights :math:`(E)` *(optional)*,
+          batch vector :math:`(N)` *(of a batch)*,
+          dual modes :math:`(N, r)` *(optional)*
+        - **output:** node features :math:`(N, F_{out})`
 
     >>> model = DMDGNN(16, 32, num_layers=2, out_channels=3, rank=4, skip=True)
     >>> edge_index = torch.tensor([[0, 1], [1, 0]])
@@ -83,9 +96,10 @@ class DMDGNN(BasicGNN):
     supports_edge_weight = True
     supports_edge_attr = True
 
-    def init_conv(self, in_channels: int, out_channels: int, **kwargs: Any) -> DMDConv:
+    def init_conv(self, in_channels: int, out_channels: int, heads: int = 1, **kwargs: Any) -> DMDConv:
         """One layer."""
-        return _BasicDMDConv(in_channels, out_channels, **kwargs)
+        heads = heads if out_channels % heads == 0 else 1
+        return _BasicDMDConv(in_channels, out_channels, heads=heads, **kwargs)
 
     def forward(
         self,
@@ -95,7 +109,10 @@ class DMDGNN(BasicGNN):
         dmd_eigs: Tensor,
         edge_weight: Tensor | None = None,
         batch: Tensor | None = None,
+        dmd_duals: Tensor | None = None,
     ) -> Tensor:
-        """Outputs (N, F_out) for features (N, F_in), edges (2, E), modes (N, r) and eigenvalues (1, r)."""
-        output: Tensor = super().forward(x, edge_index, edge_weight, (dmd_modes, dmd_eigs), batch)
+        """Outputs of all nodes; see the class for shapes."""
+        graphs = None if batch is None else Ragged.from_batch(batch, dmd_eigs.size(0))  # once for all layers
+        edge_attr = (dmd_modes, dmd_eigs, graphs, dmd_duals)
+        output: Tensor = super().forward(x, edge_index, edge_weight, edge_attr, batch)
         return output

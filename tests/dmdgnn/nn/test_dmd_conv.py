@@ -202,3 +202,14 @@ def test_cuda_agrees_with_cpu(constraint, svd):
 def test_modes_of_another_type(modes):
     with pytest.raises(InputError, match=r"real_modes"):
         DMDConv(4, 5, rank=2)(torch.ones(3, 4), modes, torch.ones(2))
+
+
+@pytest.mark.parametrize("channels", [2, 9])
+def test_summary_of_all_nodes_gives_the_rows_of_some(channels):
+    x, modes, duals = torch.randn(6, 5), torch.randn(6, 3), torch.randn(6, 3)
+    eigs, some = torch.tensor([0.9, 0.3 + 0.4j, 0.3 - 0.4j]), torch.tensor([4, 1])
+    conv = DMDConv(5, channels, rank=3, skip=True)
+    out = conv(x[some], modes[some], eigs, summary=duals.T @ x)
+    torch.testing.assert_close(out, conv(x, modes, eigs, duals=duals)[some])
+    with pytest.raises(InputError, match="got a summary"):
+        conv(x, modes, eigs, summary=x.T @ duals)

@@ -1,6 +1,7 @@
 import pytest
 import torch
 from torch_geometric.data import Batch, Data
+from torch_geometric.nn import SAGEConv
 
 from dmdgnn import InputError
 from dmdgnn.nn import DMDGNN, DMDConv, GraphDMD
@@ -124,3 +125,30 @@ def test_a_batch_of_graphs_is_refused():
     batch = Batch.from_data_list([graph, graph])
     with pytest.raises(InputError, match=r"eigenvalues \(2, 3\)"):
         DMDGNN(4, 8, 2, 2, rank=R)(batch.x, batch.edge_index, batch.dmd_modes, batch.dmd_eigs)
+
+
+def test_heads_where_they_divide_the_channels(graph):
+    x, modes = graph
+    model = DMDGNN(4, 6, num_layers=2, out_channels=2, rank=R, heads=3)
+    assert [conv.heads for conv in model.convs] == [3, 1]
+    assert tuple(model(x, EDGES, modes, EIGS["real"]).shape) == (N, 2)
+
+
+def test_batches_of_graphs_are_graphs_one_by_one():
+    graphs = [Data(x=torch.randn(n, 4), edge_index=torch.tensor([[0, 1], [1, 0]])) for n in (3, 5, 4)]
+    modes, duals = [torch.randn(g.num_nodes, R) for g in graphs], [torch.randn(g.num_nodes, R) for g in graphs]
+    eigs = torch.randn(3, R)
+    model = DMDGNN(4, 6, num_layers=3, out_channels=2, rank=R, skip=True, local=True, degree=2)
+    batch = Batch.from_data_list(graphs)
+    together = model(batch.x, batch.edge_index, torch.cat(modes), eigs, batch=batch.batch, dmd_duals=torch.cat(duals))
+    alone = [model(g.x, g.edge_index, modes[i], eigs[i : i + 1], dmd_duals=duals[i]) for i, g in enumerate(graphs)]
+    torch.testing.assert_close(together, torch.cat(alone))
+
+
+def test_any_convolution_is_the_local_term(graph):
+    x, modes = graph
+    conv = DMDConv(4, 2, R, local=lambda i, o: SAGEConv(i, o, bias=False))
+    plain = DMDConv(4, 2, R)
+    plain.load_state_dict({name: value for name, value in conv.state_dict().items() if "local" not in name})
+    expected = plain(x, modes, EIGS["complex"]) + conv.local(x, EDGES)
+    torch.testing.assert_close(conv(x, modes, EIGS["complex"], EDGES), expected)
