@@ -67,7 +67,7 @@ if __name__ == "__main__":
         __doc__,
         tasks=TASKS,
         models={name: partial(contender, name) for name in MODELS},
-        config=FitConfig(epochs=500, patience=100),
-        trials=16,
-        seconds=3600,
+        config=FitConfig(epochs=200, patience=40),
+        tuning_splits=range(5),
+        seconds=300,
     )
