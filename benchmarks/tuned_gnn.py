@@ -248,7 +248,9 @@ def main() -> None:
                 }
             )
     print(table(rows))
-    arguments.out.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
+    arguments.out.write_text(
+        json.dumps({"machine": {**machine(), "threads": arguments.threads}, "rows": rows}, indent=1) + "\n"
+    )
 
 
 if __name__ == "__main__":
