@@ -157,15 +157,16 @@ class DMDConv(torch.nn.Module):
             coefficients = self.gate * coefficients
         out = modes @ coefficients if ragged is None else ragged.apply(modes, coefficients)
 
+        # In place: a fresh matrix (N, F_out) costs as much as a product.
         if self.skip is not None:
-            out = out + self.skip(x)
+            out += self.skip(x)
         if self.local is not None:
             if edge_index is None:
                 raise InputError("this layer has a local term: pass edge_index")
             weight = () if edge_weight is None else (edge_weight,)
-            out = out + self.local(x, edge_index, *weight)
+            out += self.local(x, edge_index, *weight)
         if self.bias is not None:
-            out = out + self.bias
+            out += self.bias
         return out
 
     def _check(

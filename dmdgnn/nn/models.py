@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch_geometric.data import Data
+from torch_geometric.nn import GCNConv
 from torch_geometric.nn.models.basic_gnn import BasicGNN
 
+from dmdgnn.errors import InputError
 from dmdgnn.kernels.ragged import Ragged
 from dmdgnn.nn.dmd_conv import DMDConv
 
@@ -56,13 +60,14 @@ class _BasicDMDConv(DMDConv):
     def forward(  # type: ignore[override]
         self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None, edge_attr: tuple[Any, ...]
     ) -> Tensor:
-        modes, eigs, graphs, duals = edge_attr
-        return super().forward(x, modes, eigs, edge_index, edge_weight, graphs, duals)
+        modes, eigs, graphs, duals, *summary = edge_attr
+        return super().forward(x, modes, eigs, edge_index, edge_weight, graphs, duals, *summary)
 
 
 class DMDGNN(BasicGNN):
     r"""A deep network of :class:`DMDConv` layers on PyG's :class:`~torch_geometric.nn.models.basic_gnn.BasicGNN`,
-    from which activation, normalisation, dropout and jumping knowledge come.
+    from which activation, normalisation, dropout and jumping knowledge come. It trains on the batches of a
+    :class:`~dmdgnn.loader.ModeLoader`, too.
 
     Args:
         in_channels (int): Size of each input sample.
@@ -116,3 +121,105 @@ class DMDGNN(BasicGNN):
         edge_attr = (dmd_modes, dmd_eigs, graphs, dmd_duals)
         output: Tensor = super().forward(x, edge_index, edge_weight, edge_attr, batch)
         return output
+
+    @torch.no_grad()
+    def inference(self, loader: Iterable[Data], device: torch.device | str | None = None) -> Tensor:
+        r"""The outputs of all nodes of one graph, layer by layer in batches: those of the whole graph at once, to
+        rounding. Only the hidden states of two layers are in memory for all nodes.
+
+        A layer needs all other nodes in one matrix only, its summary :math:`\mathbf{\Psi}^{\top} \mathbf{H}`, a sum
+        over rows. The batches are passed once for that of the first layer, then once a layer, for its outputs
+        and the summary of the next.
+
+        Args:
+            loader (Iterable[Data]): Batches in which each node is a seed once, iterable many times: a
+                :class:`~dmdgnn.loader.ModeLoader` without context or, for a local term, a
+                :class:`~torch_geometric.loader.NeighborLoader` with :obj:`num_neighbors=[-1]`. Batches do not have the
+                degrees of all their nodes: apply :class:`~torch_geometric.transforms.GCNNorm` to the graph and let
+                the local term be a :obj:`GCNConv` with :obj:`normalize=False`.
+            device (torch.device, optional): Where to compute; hidden states and outputs are on the CPU.
+                (default: :obj:`None`, on the CPU)
+
+        Shapes:
+            - **output:** node features :math:`(N, F_{out})`
+
+        Raises:
+            InputError: The model is in training mode, a part of it needs more than one layer or all nodes at once, or
+                the seeds are not all nodes once.
+        """
+        self._check_layerwise()
+        seen, summary = [], _Sum()
+        for batch in loader:
+            seen.append(batch.n_id[: batch.batch_size].cpu())
+            summary.add(batch, batch.x)
+        order = torch.cat([torch.empty(0, dtype=torch.int64), *seen])
+        num_nodes = loader.data.num_nodes if hasattr(loader, "data") else len(order)
+        if not len(order) or not torch.equal(order.sort().values, torch.arange(num_nodes)):
+            raise InputError(
+                f"the batches have {len(order)} seeds, {len(order.unique())} of them different, expected all nodes "
+                "once, in every pass: leave out input_nodes and drop_last, and give a loader, no generator"
+            )
+        x: Tensor | None = None
+        for layer in range(self.num_layers):
+            known, summary, outputs = summary.total.to(device), _Sum(), None
+            for batch in loader:
+                nodes = batch.n_id.cpu()
+                inputs = batch.x if x is None else x[nodes]
+                batch = batch.clone().to(device)
+                spectrum = (batch.dmd_modes, batch.dmd_eigs, None, batch.get("dmd_duals"), known)
+                out = self.convs[layer](inputs.to(device), batch.edge_index, batch.get("edge_weight"), spectrum)
+                out = self._after(layer, out[: batch.batch_size])
+                if layer + 1 < self.num_layers:
+                    summary.add(batch, out)
+                outputs = out.new_empty(len(order), out.size(1), device="cpu") if outputs is None else outputs
+                outputs[nodes[: batch.batch_size]] = out.cpu()
+            assert outputs is not None
+            x = outputs
+        assert x is not None
+        return x
+
+    def _check_layerwise(self) -> None:
+        if self.training:
+            raise InputError("the model is in training mode: call eval() first")
+        if self.jk_mode not in (None, "last"):
+            raise InputError(f"got jk={self.jk_mode!r}, which needs all layers at once: take None or 'last'")
+        if any(isinstance(conv.local, GCNConv) and conv.local.normalize for conv in self.convs):
+            raise InputError(
+                "the local term needs the degrees of all nodes, batches lack them: apply GCNNorm to the graph and "
+                "give local=lambda i, o: GCNConv(i, o, bias=False, normalize=False)"
+            )
+        for norm in self.norms if self.supports_norm_batch else ():
+            if not isinstance(norm, torch.nn.Identity) and getattr(norm, "mode", None) != "node":
+                raise InputError(f"got the norm {norm}, which needs all nodes at once: take BatchNorm or mode='node'")
+
+    def _after(self, layer: int, x: Tensor) -> Tensor:
+        """What follows a convolution in `forward`, without dropout."""
+        last = layer == self.num_layers - 1
+        if not last or self.jk_mode is not None:
+            if self.act is not None and self.act_first:
+                x = self.act(x)
+            x = self.norms[layer](x)
+            if self.act is not None and not self.act_first:
+                x = self.act(x)
+        return self.lin(x) if last and hasattr(self, "lin") else x
+
+
+class _Sum:
+    """A summary, the sum of products of rows, in float64: in float32, rounding of many batches would add up."""
+
+    def __init__(self) -> None:
+        self.sum: Tensor | None = None
+        self.dtype = torch.float64
+
+    def add(self, batch: Data, x: Tensor) -> None:
+        """Add the seeds of a batch."""
+        readout = batch.dmd_modes if batch.get("dmd_duals") is None else batch.dmd_duals
+        part = (readout[: batch.batch_size].mT @ x[: batch.batch_size]).double()
+        self.sum = part if self.sum is None else self.sum.add_(part)
+        self.dtype = x.dtype
+
+    @property
+    def total(self) -> Tensor:
+        """The sum in the dtype of its parts."""
+        assert self.sum is not None
+        return self.sum.to(self.dtype)
