@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from graphtasks.comparison import Comparison, key, read_lines
 from graphtasks.errors import DivergedError, InvalidDataError
+from graphtasks.metrics import metric as find_metric
 from graphtasks.randomness import seeded
 from graphtasks.task import GraphTask
 from graphtasks.training import FitConfig, FitResult, fit
@@ -68,6 +69,7 @@ def compare(
     seconds: float | None = None,
     path: str | Path | None = None,
     callback: Callable[[dict[str, Any]], None] | None = None,
+    metrics: Sequence[str] = (),
 ) -> Comparison:
     """Tune and train every model on every task under the same conditions.
 
@@ -98,6 +100,8 @@ def compare(
             again: those of the same task, data, protocol, metric, split, contender, version, setting, seed and training
             configuration. One process at a time writes to it.
         callback: Called with each new row once it is written, not with those that were there already.
+        metrics: Names of further metrics of the test scores, see :meth:`Comparison.under`. Settings and epochs are
+            chosen by the task's metric alone. Runs at `path` that lack one of them are run again.
 
     Returns:
         Rows of all runs and trials, the same for the same arguments up to `seconds`, however often the comparison was
@@ -111,12 +115,12 @@ def compare(
     seeds, tuning_splits = list(map(int, seeds)), list(map(int, tuning_splits))
     splits = None if splits is None else list(map(int, splits))
     config = config or FitConfig()
-    _check(contenders, tasks, splits, seeds, trials, config, tuning_splits)
+    _check(contenders, tasks, splits, seeds, trials, config, tuning_splits, metrics)
     ledger = _Ledger(None if path is None else Path(path), callback)
     for task in tasks:
         prepared: OrderedDict[tuple[int, str], GraphTask] = OrderedDict()
         for contender in contenders:
-            _Entry(contender, task, config, ledger, prepared).run(
+            _Entry(contender, task, config, ledger, prepared, metrics).run(
                 range(len(task.splits)) if splits is None else splits, seeds, trials, tuning_splits, seconds
             )
     return Comparison.from_rows(ledger.rows)
@@ -136,9 +140,13 @@ class _Ledger:
             os.truncate(path, size)
             self.done = {key(row): row for row in rows}
 
-    def add(self, row: dict[str, Any], train: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """The row with the outcome of its training, run unless it is done already."""
+    def add(
+        self, row: dict[str, Any], train: Callable[[], dict[str, Any]], metrics: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        """The row with the outcome of its training, run unless it is done already and scored by all metrics."""
         old = self.done.get(key(row))
+        if old is not None and not set(metrics) <= set(json.loads(old.get("others", "{}"))):
+            old = None
         row = {**row, **(train() if old is None else {**old, **row})}
         self.rows.append(row)
         if row != old:
@@ -160,6 +168,7 @@ class _Entry:
     config: FitConfig
     ledger: _Ledger
     prepared: OrderedDict[tuple[int, str], GraphTask]
+    metrics: Sequence[str] = ()
 
     def run(
         self,
@@ -179,7 +188,8 @@ class _Entry:
                 if best is None:
                     row = self.row("run", split, seed, {}) | {"setting": "null", "tried": tried}
                     status = f"none of {tried} settings finished, the last failed with {reason}"
-                    self.ledger.add(row | {"val": None, "test": None, "seconds": 0.0, "status": status}, dict)
+                    none = {"val": None, "test": None, **self.others("run", None)}
+                    self.ledger.add(row | none | {"seconds": 0.0, "status": status}, dict)
                 else:
                     self.train("run", split, seed, best, tried=tried)
 
@@ -229,6 +239,7 @@ class _Entry:
 
     def train(self, phase: str, split: int, seed: int, setting: Mapping[str, Any], **more: Any) -> dict[str, Any]:
         """The row of a training by `fit`."""
+        metrics = self.metrics if phase == "run" else ()
 
         def outcome() -> dict[str, Any]:
             start = time.perf_counter()
@@ -240,7 +251,8 @@ class _Entry:
                 start = time.perf_counter()
                 with seeded(seed, "cuda" if torch.cuda.is_available() else "cpu"):
                     model = self.contender.build(task, **_of_build(self.contender, setting))
-                result = fit(model, task, split, dataclasses.replace(self.config, **_of_training(setting), seed=seed))
+                config = dataclasses.replace(self.config, **_of_training(setting), seed=seed)
+                result = fit(model, task, split, config, metrics=metrics)
             except DivergedError as error:
                 status = f"{type(error).__name__}: {error}"
             parts = ("val",) if phase == "trial" else ("val", "test")
@@ -250,13 +262,20 @@ class _Entry:
             return {
                 **dict.fromkeys(parts),
                 **scores,
+                **self.others(phase, result if scores else None),
                 "best_epoch": None if result is None else result.best_epoch,
                 "parameters": None if model is None else sum(parameter.numel() for parameter in model.parameters()),
                 "seconds": time.perf_counter() - start,
                 "status": status,
             }
 
-        return self.ledger.add(self.row(phase, split, seed, setting) | more, outcome)
+        return self.ledger.add(self.row(phase, split, seed, setting) | more, outcome, metrics)
+
+    def others(self, phase: str, result: FitResult | None) -> dict[str, Any]:
+        """Scores of the further metrics, if there are any, as one entry of a row."""
+        if phase == "trial" or not self.metrics:
+            return {}
+        return {"others": _text(dict.fromkeys(self.metrics) if result is None else result.others)}
 
     def prepare(self, setting: Mapping[str, Any]) -> GraphTask:
         """The task that the contender trains on with a setting."""
@@ -351,6 +370,7 @@ def _check(
     trials: int,
     config: FitConfig,
     tuning_splits: Sequence[int],
+    metrics: Sequence[str],
 ) -> None:
     """Raise `InvalidDataError` for whatever can be seen to be wrong before training."""
     given: dict[str, Sequence[Any]] = {
@@ -371,6 +391,8 @@ def _check(
     for task in tasks:
         for index in [*tuning_splits, *(splits or [])]:
             task.split(index)
+        for name in metrics:
+            task.replace(metric=find_metric(name))
     for contender in contenders:
         _check_space(contender, config)
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from graphtasks.errors import InvalidDataError, MissingFilesError
+from graphtasks.metrics import metric as find_metric
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +40,7 @@ COLUMNS: dict[str, Any] = {
     "tried": "Int64",
     "config": "str",
     "version": "str",
+    "others": "str",
 }
 # Those without which there are no statistics.
 REQUIRED = ("task", "protocol", "model", "split", "seed", "val", "test", "metric", "direction")
@@ -74,7 +76,7 @@ class Comparison:
             :func:`graphtasks.compare` adds are `split_hash`, `best_epoch`, `parameters` (their number), `seconds`
             (building and training), `setting` (the hyperparameters, as JSON), `status` ('ok', or why it failed),
             `tried` (how many settings were tried to find this one), `config` (the whole training configuration but
-            the seed, as JSON) and `version`.
+            the seed, as JSON), `version` and, where there are further metrics, `others` (their test scores, as JSON).
         trials: The trainings that chose the settings, in the same form without `test` and `tried`.
 
     Raises:
@@ -146,10 +148,32 @@ class Comparison:
         import pandas as pd
 
         rows = list(rows)
-        trial_columns = [name for name in COLUMNS if name not in ("test", "tried")]
+        run_columns = [name for name in COLUMNS if name != "others" or any(name in row for row in rows)]
+        trial_columns = [name for name in COLUMNS if name not in ("test", "tried", "others")]
         return cls(
-            pd.DataFrame([row for row in rows if row["phase"] == "run"], columns=list(COLUMNS)),
+            pd.DataFrame([row for row in rows if row["phase"] == "run"], columns=run_columns),
             pd.DataFrame([row for row in rows if row["phase"] == "trial"], columns=trial_columns),
+        )
+
+    def under(self, name: str) -> Comparison:
+        """The same runs with the test scores of a further metric, by which nothing was chosen.
+
+        There are no validation scores of it.
+
+        Args:
+            name: One of the `metrics` that :func:`graphtasks.compare` was given.
+
+        Raises:
+            InvalidDataError: A run has no score of it.
+        """
+        chosen = find_metric(name)
+        texts = self.runs["others"] if "others" in self.runs else [""] * len(self.runs)
+        others = [json.loads(text or "{}") for text in texts]
+        if any(name not in scores for scores in others):
+            raise InvalidDataError(f"some runs have no score of {name!r}: pass `metrics` to `compare`")
+        test = [scores[name] for scores in others]
+        return Comparison(
+            self.runs.assign(val=math.nan, test=test, metric=chosen.name, direction=chosen.direction), self.trials
         )
 
     def summary(self) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import copy
 import math
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ from graphtasks.batches import Batches, GraphBatches, Links, NodeBatches, WholeG
 from graphtasks.errors import DivergedError, InvalidDataError
 from graphtasks.losses import training_loss
 from graphtasks.memory import peak_memory
+from graphtasks.metrics import metric as find_metric
 from graphtasks.randomness import seeded
 from graphtasks.task import GraphTask
 
@@ -103,6 +104,7 @@ class FitResult:
         val_curve: Validation score of each epoch.
         epoch_seconds: Wall clock of each epoch, with its validation.
         peak_memory: Peak memory of the training in bytes, as :func:`~graphtasks.memory.peak_memory` counts it.
+        others: Test scores of further metrics at the best epoch, by their names.
     """
 
     val: float
@@ -115,6 +117,7 @@ class FitResult:
     val_curve: list[float] = field(repr=False)
     epoch_seconds: list[float] = field(repr=False)
     peak_memory: int
+    others: dict[str, float] = field(default_factory=dict)
 
     @property
     def seconds_per_epoch(self) -> float:
@@ -129,6 +132,7 @@ def fit(
     config: FitConfig | None = None,
     *,
     callback: Callable[[int, float, nn.Module], None] | None = None,
+    metrics: Sequence[str] = (),
 ) -> FitResult:
     """Train a model on the train part and leave it in the state of its best validation epoch.
 
@@ -144,9 +148,10 @@ def fit(
         split: Index of the split.
         config: Training settings, by default those of :class:`FitConfig`.
         callback: Called after each epoch as `callback(epoch, validation score, model)`.
+        metrics: Names of further metrics that score the test predictions. The best epoch is that of the task's metric.
 
     Raises:
-        InvalidDataError: The config does not fit the task, or what the model gives does not.
+        InvalidDataError: The config or a metric does not fit the task, or what the model gives does not.
         DivergedError: The loss or a prediction is no longer finite.
     """
     config = config or FitConfig()
@@ -156,6 +161,7 @@ def fit(
     device = next((parameter.device for parameter in model.parameters()), None)
     if device is None:
         raise InvalidDataError(f"{type(model).__name__} has no parameters: there is nothing to train")
+    others = {name: task.replace(metric=find_metric(name)) for name in metrics}
     sign = 1.0 if task.metric.direction == "maximize" else -1.0
     best_val, best_epoch, best_state = -math.inf, 0, copy.deepcopy(model.state_dict())
     losses: list[float] = []
@@ -186,7 +192,9 @@ def fit(
         model.load_state_dict(best_state)
         model.eval()
         with torch.no_grad():
-            test = task.evaluate(batches.predict(model, "test"), split, "test")
+            pred = batches.predict(model, "test")
+            test = task.evaluate(pred, split, "test")
+            other_scores = {name: scored.evaluate(pred, split, "test") for name, scored in others.items()}
     return FitResult(
         val=sign * best_val,
         test=test,
@@ -198,6 +206,7 @@ def fit(
         val_curve=vals,
         epoch_seconds=seconds,
         peak_memory=peak.bytes,
+        others=other_scores,
     )
 
 

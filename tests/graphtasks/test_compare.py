@@ -204,7 +204,7 @@ def test_a_setting_that_diverges_loses(task):
 
 
 def test_a_score_that_is_not_finite_loses(task, monkeypatch):
-    def fake(model, task, split, config):
+    def fake(model, task, split, config, metrics):
         val = math.inf if config.lr == 0.1 else 0.5
         return SimpleNamespace(val=val, test=math.nan if split == 1 else 0.25, best_epoch=0)
 
@@ -342,7 +342,7 @@ def test_what_changes_is_trained_anew(task, tmp_path):
 def test_the_file_tells_how_many_settings_were_tried_at_last(task, tmp_path, monkeypatch):
     trained = []
 
-    def fake(model, task, split, config):
+    def fake(model, task, split, config, metrics):
         trained.append(config.lr)
         return SimpleNamespace(val=float(config.lr == trained[0]), test=0.5, best_epoch=0)
 
@@ -621,3 +621,48 @@ def test_a_setting_that_cannot_be_prepared_loses(task):
 def test_hyperparameters_that_nothing_takes_are_named(task, space, prepare, message):
     with pytest.raises(InvalidDataError, match=message):
         compare([Contender("net", Net, space, prepare)], [task])
+
+
+def test_further_metrics_score_the_runs_and_choose_nothing(task, tmp_path):
+    path, rows = tmp_path / "x.jsonl", []
+    options = {"trials": 3, "config": SHORT, "path": path, "callback": rows.append}
+    plain = compare([tuned()], [task], **options)
+    rows.clear()
+    more = compare([tuned()], [task], **options, metrics=("macro_f1", "accuracy"))
+    assert [row["phase"] for row in rows] == ["run"] * 3  # tuning is the same
+    assert same(plain, Comparison(more.runs.drop(columns="others"), more.trials))
+    assert list(more.under("accuracy").runs["test"]) == list(plain.runs["test"])
+    assert more.under("accuracy").runs["val"].isna().all()
+
+    scored, setting = task.replace(metric=METRICS["macro_f1"]), json.loads(more.runs["setting"][0])
+    for _, row in more.under("macro_f1").runs.iterrows():
+        assert (row["metric"], row["direction"]) == ("macro_f1", "maximize")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            model = Net(task, hidden=setting["hidden"])
+        fit(model, task, row["split"], dataclasses.replace(SHORT, lr=setting["lr"]))
+        assert row["test"] == scored.evaluate(model(task.data.x), row["split"], "test")
+
+    rows.clear()
+    again = compare([tuned()], [task], **options, metrics=("accuracy",))
+    assert same(compare([tuned()], [task], **options), again)
+    assert not rows
+    more.to_csv(tmp_path / "x.csv")
+    assert same(Comparison(Comparison.read(tmp_path / "x.csv").runs, more.trials), more)
+
+
+def test_further_metrics_of_runs_that_failed_are_missing(task, tmp_path):
+    options = {"config": SHORT, "path": tmp_path / "x.jsonl", "metrics": ("macro_f1",)}
+    contenders = [Contender("nan", Constant, {"label": [-1]}), Contender("nans", Constant, {"label": [-1, -2]})]
+    for _ in range(2):
+        rows = []
+        failed = compare(contenders, [task], trials=2, **options, callback=rows.append)
+        assert failed.under("macro_f1").runs["test"].isna().all()
+    assert not rows
+
+
+def test_further_metrics_must_fit_and_be_there(task):
+    with pytest.raises(InvalidDataError, match="'noisy' predicts classes, which 'mse' does not score"):
+        compare([tuned()], [task], metrics=("mse",))
+    with pytest.raises(InvalidDataError, match="some runs have no score of 'ap': pass `metrics`"):
+        compare([Contender("net", Net)], [task], config=SHORT).under("ap")
