@@ -10,11 +10,13 @@ import random
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
-from torch_geometric.data import Data
+from torch_geometric.data import Batch, Data
+from torch_geometric.nn import GCNConv
 from torch_geometric.nn.models import GCN, MLP, GraphSAGE
 from torch_geometric.transforms import (
     AddSelfLoops,
@@ -29,7 +31,8 @@ from torch_geometric.utils import coalesce, is_undirected
 
 from dmdgnn.dynamics import FeaturePropagation
 from dmdgnn.errors import FactorizationError, RankError
-from dmdgnn.nn import DMDGNN
+from dmdgnn.nn import DMDGNN, DMDGPS, DirDMDGNN
+from dmdgnn.nn.dmd_gru import DMDGRU
 from dmdgnn.transforms import AddDMDModes
 from gnndiff.config import Budget
 from gnndiff.errors import ConfigError
@@ -42,8 +45,11 @@ from gnndiff.models import (
     SkipSymmetricGCN,
     SymmetricGAT,
     SymmetricGCN,
+    SymmetricGCNConv,
     SymmetricGraphSAGE,
 )
+from gnndiff.models.gcn_gru import GCNGRU
+from gnndiff.temporal import step_channels, training_states, with_graph_modes, with_series_modes
 from graphtasks import Contender, DivergedError, FitConfig, GraphTask
 
 Choice = str | int | float
@@ -58,6 +64,9 @@ TRAINING: Space = {
     "hidden": (16, 32, 64),
 }
 DMD_RANKS = (16, 32, 64, 128)
+# Of modes from the steps of few features, which are all alike after some tens of steps.
+STEP_RANKS = (16, 48)
+SERIES_RANKS = (1, 2, 4)
 
 
 # Hyperparameters of architecture that a model may be given, and that are otherwise: two layers, no normalisation of
@@ -73,18 +82,31 @@ class TargetModel:
         build: `build(task, params)` makes the module.
         own: `own(task)` gives the hyperparameters it has beside those of training.
         prepare: `prepare(params)` gives the transform of the graph that it needs, if any.
-        prepared_by: Names of the hyperparameters that `prepare` reads.
+        prepare_series: `prepare_series(task, params)` gives the task with what it needs of the whole series.
+        prepared_by: Names of the hyperparameters that `prepare` or `prepare_series` reads.
+        temporal: Whether it is for series, and for these alone.
         optional: Those of `OPTIONAL` that `build` takes.
     """
 
     build: Callable[[GraphTask, Params], nn.Module]
     own: Callable[[GraphTask], Space] = lambda task: {}
     prepare: Callable[[Params], Callable[[Data], Data] | None] = lambda params: None
+    prepare_series: Callable[[GraphTask, Params], GraphTask] = lambda task, params: task
     prepared_by: tuple[str, ...] = ()
+    temporal: bool = False
     optional: tuple[str, ...] = ("num_layers", "norm")
 
     def space(self, task: GraphTask) -> Space:
-        """All hyperparameters with their choices."""
+        """All hyperparameters with their choices.
+
+        Raises:
+            ConfigError: The model is for series, and the task is of another kind.
+        """
+        if self.temporal and task.kind != "temporal":
+            raise ConfigError(
+                f"this model forecasts series, but {task.name!r} is of kind {task.kind!r}: choose a task of kind "
+                "'temporal', or another model"
+            )
         return TRAINING | self.own(task)
 
     def contender(
@@ -107,7 +129,7 @@ class TargetModel:
             undirected: Add the reverse of each edge first; of two that differ in weight both get the mean.
 
         Raises:
-            ConfigError: The model does not take a hyperparameter, or lacks one.
+            ConfigError: The model does not take a hyperparameter, or lacks one, or is for tasks of another kind.
         """
         needed = {name: choices for name, choices in self.space(task).items() if name not in _FIT}
         space = self.space(task) if space is None else space
@@ -128,8 +150,12 @@ class TargetModel:
             if undirected:
                 task = task.transform(ToUndirected(reduce="mean")).replace(directed=False)
             try:
+                task = self.prepare_series(task, params)
                 transform = self.prepare(params)
-                return task if transform is None else task.transform(transform)
+                prepared = task if transform is None else task.transform(transform)
+                if task.kind == "link":
+                    prepared.graph()  # where a transform of messages fails, it does so here
+                return prepared
             except (RankError, FactorizationError) as error:
                 raise DivergedError(str(error)) from error
 
@@ -200,6 +226,22 @@ def _dmd_transform(params: Params) -> AddDMDModes:
     return AddDMDModes(rank=int(params["rank"]), dynamics=FeaturePropagation(burn_in=int(params["burn_in"])))
 
 
+def _dir_dmd_space(task: GraphTask) -> Space:
+    return {name: choices for name, choices in _dmd_space(task).items() if name in ("rank", "burn_in", "local")}
+
+
+def _dir_dmd_transform(params: Params) -> Compose:
+    rank, burn_in = int(params["rank"]), int(params["burn_in"])
+    along, against = (FeaturePropagation(burn_in=burn_in, direction=way) for way in ("forward", "backward"))
+    # These modes are not orthonormal.
+    return Compose(
+        [
+            AddDMDModes(rank, dynamics=along, attr="dmd_out", duals=True),
+            AddDMDModes(rank, dynamics=against, attr="dmd_in", duals=True),
+        ]
+    )
+
+
 def _sparse(
     *transforms: BaseTransform, weight: str | None = "edge_weight"
 ) -> Callable[[Params], Callable[[Data], Data]]:
@@ -250,6 +292,59 @@ def _gps(task: GraphTask, params: Params) -> nn.Module:
     return _pyg(GPS, normalized=True, attn_type=attention)(task, params)
 
 
+def _gru(cls: Callable[..., nn.Module], *own: str) -> Callable[[GraphTask, Params], nn.Module]:
+    """`build` of a recurrent class, which takes the hyperparameters `own` under their names."""
+
+    def build(task: GraphTask, params: Params) -> nn.Module:
+        return cls(
+            in_channels=step_channels(task),
+            hidden_channels=params["hidden"],
+            out_channels=task.num_outputs,
+            dropout=float(params["dropout"]),
+            **{name: params[name] for name in own},
+        )
+
+    return build
+
+
+def _series_space(task: GraphTask) -> Space:
+    limit = min(training_states(task).shape)
+    return {"rank": tuple(rank for rank in SERIES_RANKS if rank <= limit), "modes": ("graph", "series")}
+
+
+def _series_modes(task: GraphTask, params: Params) -> GraphTask:
+    make = with_graph_modes if params["modes"] == "graph" else with_series_modes
+    return make(task, int(params["rank"]))
+
+
+def _dmd_gps(task: GraphTask, params: Params) -> nn.Module:
+    conv = SymmetricGCNConv if is_symmetric(task) else GCNConv
+    return _pyg(DMDGPS, "rank", "degree", local=partial(conv, normalize=False))(task, params)
+
+
+def _dmd_gps_space(task: GraphTask) -> Space:
+    largest = max(int(graph.num_nodes) for graph in task.graphs)
+    ranks = tuple(sorted({min(rank, largest) for rank in STEP_RANKS}))
+    return {"rank": ranks, "degree": (8, 16), "norm": ("none", "batch_norm")}
+
+
+def _dmd_gps_transform(params: Params) -> Callable[[Data], Data]:
+    rank = int(params["rank"])
+
+    def prepare(data: Data) -> Data:
+        # Features fewer than modes span them with the steps that follow.
+        steps = 1 if data.num_features >= rank else rank
+        modes = AddDMDModes(rank, dynamics=FeaturePropagation(steps=steps))
+        # A batch of one graph gets zeros for modes that the graph lacks. Later steps are nearly sums of those before:
+        # in float64 they span twice as much.
+        exact = Data(x=data.x.double(), edge_index=data.edge_index, edge_weight=data.get("edge_weight"))
+        (graph,) = modes(Batch.from_data_list([exact])).to_data_list()
+        data.dmd_modes, data.dmd_eigs = graph.dmd_modes.to(data.x.dtype), graph.dmd_eigs.to(data.x.dtype)
+        return _NORMALIZED(params)(data)
+
+    return prepare
+
+
 # The largest graph whose pairs of nodes an attention layer can afford on a CPU.
 MAX_ATTENTION = 2500
 
@@ -267,11 +362,29 @@ MODELS = {
     "gps": TargetModel(
         _gps, own=lambda task: {"norm": ("none", "batch_norm")}, prepare=_NORMALIZED, optional=("num_layers",)
     ),
+    "dmdgps": TargetModel(
+        _dmd_gps, own=_dmd_gps_space, prepare=_dmd_gps_transform, prepared_by=("rank",), optional=("num_layers",)
+    ),
     "dmdgnn": TargetModel(
         _pyg(DMDGNN, "rank", "local", skip=True),
         own=_dmd_space,
         prepare=_dmd_transform,
         prepared_by=("rank", "burn_in"),
+    ),
+    "dmdgnn-dir": TargetModel(
+        _pyg(DirDMDGNN, "rank", "local", skip=True),
+        own=_dir_dmd_space,
+        prepare=_dir_dmd_transform,
+        prepared_by=("rank", "burn_in"),
+    ),
+    "gcn-gru": TargetModel(_gru(GCNGRU), optional=(), temporal=True),
+    "dmdgru": TargetModel(
+        _gru(DMDGRU, "rank"),
+        own=_series_space,
+        prepare_series=_series_modes,
+        prepared_by=("rank", "modes"),
+        optional=(),
+        temporal=True,
     ),
 }
 

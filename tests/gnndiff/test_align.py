@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch_geometric.nn.models import GAT, GCN, MLP, GraphSAGE
 
-from dmdgnn.nn import DMDGNN
+from dmdgnn.nn import DMDGNN, DirDMDGNN
 from gnndiff.align import align
 
 X = torch.randn(6, 5, generator=torch.Generator().manual_seed(0))
@@ -21,6 +21,10 @@ MODELS = {
     "dmdgnn, filters of heads": (
         lambda: DMDGNN(5, 4, 3, 4, rank=4, heads=2, degree=4, skip=True, gate=1.0),
         (X, EDGES, MODES, EIGS),
+    ),
+    "dmdgnn-dir": (
+        lambda: DirDMDGNN(5, 4, 3, 3, rank=4, heads=2, skip=True, local=True, gate=1.0),
+        (X, EDGES, MODES, EIGS, MODES.roll(1, 0), EIGS),
     ),
 }
 

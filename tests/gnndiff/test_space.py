@@ -1,17 +1,23 @@
 import dataclasses
 import inspect
+import json
 import math
 
 import pytest
 import torch
 from torch_geometric.data import Data
+from torch_geometric.nn import GAE
 from torch_geometric.utils import is_undirected
 
 import graphtasks
+from dmdgnn.nn import DMDEncoder
 from gnndiff.errors import ConfigError
 from gnndiff.models import SkipGAT, SkipGCN, SkipSymmetricGCN
 from gnndiff.space import MODELS, architecture, is_symmetric, sample_grid, target_model
 from graphtasks import FitConfig, GraphTask, Split
+
+# Those of series are in test_temporal.py.
+OF_NODES = [name for name, model in MODELS.items() if not model.temporal]
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +25,7 @@ def task():
     return graphtasks.load("wine")
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", OF_NODES)
 def test_every_corner_of_the_grid_builds_and_runs(name, task):
     model = MODELS[name]
     space = model.space(task)
@@ -87,7 +93,7 @@ def first_choices(model, task):
 SHORT = FitConfig(epochs=2)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", OF_NODES)
 def test_every_contender_trains_as_a_run_does(name, task):
     model = MODELS[name]
     space = first_choices(model, task)
@@ -102,7 +108,7 @@ def test_every_contender_trains_as_a_run_does(name, task):
     assert result.runs["test"].item() == graphtasks.fit(network, prepared, 0, config).test
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", OF_NODES)
 def test_preparations_read_what_they_say(name, task):
     model = MODELS[name]
     params = {key: choices[0] for key, choices in model.space(task).items()}
@@ -133,7 +139,7 @@ def test_modes_are_computed_once_for_each_rank_and_dynamics(task):
     assert len(made) == 1
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if name != "dmdgnn"])
+@pytest.mark.parametrize("name", [name for name in OF_NODES if name != "dmdgnn"])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_directed_and_weighted_graphs_are_trained_on(name, weighted):
     task = ring(directed=True, weight=torch.linspace(1, 2, 12) if weighted else None)
@@ -153,6 +159,20 @@ def test_directed_and_weighted_graphs_are_trained_on(name, weighted):
         torch.testing.assert_close(outputs, graphtasks.forward(network, data), atol=1e-5, rtol=1e-4)
     assert task.directed
     assert graphtasks.compare(contenders, [task], config=SHORT).runs["test"].notna().all()
+
+
+def test_reversed_edges_exchange_the_modes_of_the_two_directions():
+    task = ring(directed=True)
+    params = {"rank": 3, "burn_in": 0}
+    there, back = (MODELS["dmdgnn-dir"].prepare(params)(data) for data in (task.data, reverse(task.data)))
+    assert not torch.allclose(there.dmd_out_modes, there.dmd_in_modes, atol=0.1)
+    for part in ("modes", "eigs", "duals"):
+        torch.testing.assert_close(there[f"dmd_out_{part}"], back[f"dmd_in_{part}"])
+        torch.testing.assert_close(there[f"dmd_in_{part}"], back[f"dmd_out_{part}"])
+
+
+def reverse(data):
+    return Data(x=data.x, edge_index=data.edge_index.flip(0))
 
 
 def test_weights_that_differ_between_the_directions_are_not_symmetric():
@@ -206,3 +226,25 @@ def test_a_rank_that_the_features_lack_loses(task):
     space = first_choices(model, task) | {"rank": (1, 14)}
     result = graphtasks.compare([model.contender("dmd", task, space)], [task], trials=2, splits=[0], config=SHORT)
     assert sorted(status.partition(":")[0] for status in result.trials["status"]) == ["DivergedError", "ok"]
+
+
+def test_dmdgnn_of_links_is_the_encoder_of_an_autoencoder():
+    task = graphtasks.load("les-miserables")
+    model = MODELS["dmdgnn"]
+    params = {key: choices[0] for key, choices in model.space(task).items()} | {"local": 1}
+    network = model.build(task, params)
+    hidden, data = params["hidden"], task.transform(model.prepare(params)).graph(0, "val")
+    autoencoder = GAE(DMDEncoder(77, hidden, hidden, params["rank"], skip=True))
+    autoencoder.encoder.gnn.load_state_dict(network.state_dict())
+    z = graphtasks.forward(network.eval(), data)
+    assert z.shape == (77, hidden)
+    torch.testing.assert_close(graphtasks.forward(autoencoder.eval(), data), z)
+
+
+def test_links_whose_messages_lack_the_rank_lose():
+    task = graphtasks.load("les-miserables")
+    model = MODELS["dmdgnn"]
+    space = first_choices(model, task) | {"rank": (4, 78)}
+    result = graphtasks.compare([model.contender("dmdgnn", task, space)], [task], splits=[0], trials=2, config=SHORT)
+    assert sorted(status[:13] for status in result.trials["status"]) == ["DivergedError", "ok"]
+    assert json.loads(result.runs["setting"].item())["rank"] == 4
