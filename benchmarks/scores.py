@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import inspect
 import json
 import math
 import sys
@@ -21,6 +22,7 @@ from measure import THREADS, Row, machine, table
 import graphtasks
 from graphtasks import Comparison, Contender, FitConfig, GraphTask, GraphTasksError
 from graphtasks.comparison import SHARES
+from graphtasks.metrics import metric as find_metric
 from graphtasks.registry import CATALOGUE, find
 
 Factory = Callable[[GraphTask], Contender]
@@ -39,6 +41,7 @@ def main(
     tuning_splits: Sequence[int] = (0, 1),
     seeds: int = 10,
     seconds: float | None = None,
+    metrics: Sequence[str] = (),
     argv: Sequence[str] | None = None,
 ) -> list[Row]:
     """Run what the command line asks for, print the table and write the rows.
@@ -48,20 +51,24 @@ def main(
 
     Args:
         doc: What the script measures.
-        tasks: Tasks by default, each `name` or `name:protocol`.
+        tasks: Tasks by default, each `name`, `name:protocol` or either with options of the task, as
+            `ring-transfer:hops=20`.
         models: For each name the function that makes a contender for a task.
         config: Training settings where a contender's space has no others.
         trials: Upper limit of settings by default.
         tuning_splits: Splits that tuning trains on, where a task has them.
         seeds: Initialisations by default, on tasks of one split.
         seconds: Time limit of the tuning of one model on one task by default.
+        metrics: Further metrics of the test scores, by which nothing is chosen.
         argv: Arguments, by default those of the command line.
 
     Returns:
         The rows of the file.
     """
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tasks", nargs="+", type=_known, default=list(tasks), help="name or name:protocol")
+    parser.add_argument(
+        "--tasks", nargs="+", type=_known, default=list(tasks), help="name, name:protocol, name:option=integer"
+    )
     parser.add_argument("--models", nargs="+", choices=list(models), default=list(models))
     parser.add_argument("--trials", type=_positive, default=trials, help="settings that are tried of each model")
     parser.add_argument("--splits", type=_positive, help="the first n splits of each task, by default all")
@@ -74,6 +81,7 @@ def main(
         **{name: getattr(arguments, name) for name in ("trials", "splits", "seeds", "seconds")},
         "tuning_splits": list(tuning_splits),
         "config": dataclasses.asdict(config),
+        **({"metrics": list(metrics)} if metrics else {}),
     }
     try:
         rows = _kept(arguments.out, protocol)
@@ -91,6 +99,7 @@ def main(
             seconds=arguments.seconds,
             tuning_splits=tuning_splits,
             path=arguments.out.with_suffix(".jsonl"),
+            metrics=metrics,
         )
         replaced = {_which(row) for row in new}
         rows = [row for row in rows if _which(row) not in replaced] + new
@@ -111,10 +120,11 @@ def run(
     seconds: float | None,
     tuning_splits: Sequence[int],
     path: Path,
+    metrics: Sequence[str],
 ) -> list[Row]:
     """The rows of the final runs of all models on one task; see :func:`main`."""
-    name, protocol = named(label)
-    task = graphtasks.load(name, split=protocol)
+    name, protocol, options = named(label)
+    task = graphtasks.load(name, split=protocol, **options)
     count = len(task.splits)
     comparison = graphtasks.compare(
         [dataclasses.replace(make(task), name=model) for model, make in models.items()],
@@ -127,22 +137,24 @@ def run(
         seconds=seconds,
         path=path,
         callback=lambda row: print(_line(row), file=sys.stderr, flush=True),
+        metrics=metrics,
     )
     runs = comparison.runs.astype(object)
     rows = runs.where(runs.notna(), None).to_dict("records")
     return [
         {
-            "task": name,
+            "task": ":".join([name, *(f"{option}={value}" for option, value in options.items())]),
             "protocol": protocol,
             **{field: row[field] for field in FIELDS},
             "setting": json.loads(row["setting"]),
+            **({"others": json.loads(row["others"])} if metrics else {}),
         }
         for row in rows
     ]
 
 
 def summary(rows: Sequence[Row]) -> list[Row]:
-    """One row for each model on each task: its scores, and how far it is behind the best model of the task.
+    """One row for each model and metric on each task: its scores, and how far it is behind the best model of the task.
 
     `behind` is the mean of the best model's score minus this one's on the same split and seed, with the sign such that
     more is worse; `interval` is its 95 % bootstrap interval, see :meth:`graphtasks.Comparison.differences`. Metrics
@@ -151,11 +163,12 @@ def summary(rows: Sequence[Row]) -> list[Row]:
     import pandas as pd
 
     table_rows = []
-    for task, protocol in dict.fromkeys((row["task"], row["protocol"]) for row in rows):
-        part = [row for row in rows if (row["task"], row["protocol"]) == (task, protocol)]
+    scored = [entry for row in rows for entry in _scores(row)]
+    for task, protocol, metric in dict.fromkeys((row["task"], row["protocol"], row["metric"]) for row in scored):
+        part = [row for row in scored if (row["task"], row["protocol"], row["metric"]) == (task, protocol, metric)]
         columns = ("task", "protocol", "model", "metric", "direction", "split", "seed", "val", "test")
         comparison = Comparison(pd.DataFrame([{name: row[name] for name in columns} for row in part]))
-        metric, sign = part[0]["metric"], 1 if part[0]["direction"] == "maximize" else -1
+        sign = 1 if part[0]["direction"] == "maximize" else -1
         share = metric in SHARES or metric.startswith("hits@")
         scores = comparison.summary().set_index("model")
         means = (sign * scores["mean"]).dropna()
@@ -180,21 +193,38 @@ def summary(rows: Sequence[Row]) -> list[Row]:
     return table_rows
 
 
-def named(label: str) -> tuple[str, str]:
-    """Name and protocol of a task that is written `name`, for its first protocol, or `name:protocol`."""
-    name, _, protocol = label.partition(":")
+def _scores(row: Row) -> list[Row]:
+    """The row, and one for each further metric."""
+    others = row.get("others", {}).items()
+    return [
+        row,
+        *({**row, "metric": name, "direction": find_metric(name).direction, "test": test} for name, test in others),
+    ]
+
+
+def named(label: str) -> tuple[str, str, dict[str, Any]]:
+    """Name, protocol and options of a task that is written `name`, for its first protocol, `name:protocol`, or either
+    with `:option=integer` behind it for each option."""
+    name, *parts = label.split(":")
     name = find(name)
-    return name, protocol or CATALOGUE[name].protocols[0]
+    options = dict(part.split("=", 1) for part in parts if "=" in part)
+    protocol = ":".join(part for part in parts if "=" not in part)
+    return name, protocol or CATALOGUE[name].protocols[0], {option: int(value) for option, value in options.items()}
 
 
 def _known(label: str) -> str:
     try:
-        name, protocol = named(label)
-    except GraphTasksError as error:
+        name, protocol, options = named(label)
+    except (GraphTasksError, ValueError) as error:
         raise argparse.ArgumentTypeError(str(error)) from error
     if protocol not in CATALOGUE[name].protocols and not protocol.endswith(".npz"):
         known = ", ".join(CATALOGUE[name].protocols)
         raise argparse.ArgumentTypeError(f"{name!r} has no split protocol {protocol!r}: use one of {known}")
+    known_options = list(inspect.signature(CATALOGUE[name].load).parameters)[2:]
+    unknown = [option for option in options if option not in known_options]
+    if unknown:
+        takes = ", ".join(known_options) or "none"
+        raise argparse.ArgumentTypeError(f"{name!r} does not take the option {unknown[0]!r}: it takes {takes}")
     return label
 
 

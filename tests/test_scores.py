@@ -25,7 +25,7 @@ KEYS = [
 def scores(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     yield importlib.import_module("scores")
-    for name in ("scores", "measure", "node_classification"):
+    for name in ("scores", "measure", "node_classification", "link_prediction"):
         sys.modules.pop(name, None)
 
 
@@ -205,3 +205,36 @@ def test_node_classification_trains_every_model(scores, tmp_path):
     )
     assert [row["model"] for row in rows] == list(script.MODELS)
     assert all(row["status"] == "ok" and row["tried"] == 2 for row in rows)
+
+
+def test_further_metrics_have_rows_of_the_table(run, scores, tmp_path):
+    plain = run("--splits", "2", "--models", "near")
+    (tmp_path / "x.json").unlink()
+    rows = run("--splits", "2", metrics=("macro_f1",))
+    assert json.loads((tmp_path / "x.json").read_text())["protocol"]["metrics"] == ["macro_f1"]
+    assert [row["test"] for row in rows[:2]] == [row["test"] for row in plain]
+    table = scores.summary(rows)
+    assert [(row["metric"], row["model"]) for row in table] == [
+        (metric, model) for metric in ("accuracy", "macro_f1") for model in MODELS
+    ]
+    f1 = [row["others"]["macro_f1"] for row in rows[:2]]
+    assert table[2]["test"] == f"{50 * sum(f1):.2f}"
+
+
+def test_encoders_of_links_get_the_same_choices_and_train(scores, tmp_path):
+    script = importlib.import_module("link_prediction")
+    task = graphtasks.load("les-miserables")
+    for name in ("gcn", "sage", "dmd"):
+        space = script.contender(name, task).space
+        assert {key: space[key] for key in script.TRAINING} == script.TRAINING
+    rows = scores.main(
+        script.__doc__,
+        tasks=["les-miserables"],
+        models={name: lambda task, name=name: script.contender(name, task) for name in ("gcn", "sage", "dmd")},
+        config=FitConfig(epochs=2),
+        metrics=script.METRICS,
+        argv=["--trials", "2", "--splits", "1", "--threads", "1", "--out", str(tmp_path / "x.json")],
+    )
+    assert [row["model"] for row in rows] == ["gcn", "sage", "dmd"]
+    assert all(row["status"] == "ok" and row["tried"] == 2 for row in rows)
+    assert all(0 <= row["others"][metric] <= 1 for row in rows for metric in script.METRICS)
