@@ -8,7 +8,9 @@ modelled, the units of one are matched to those of the other. Source: Ainsworth 
 from __future__ import annotations
 
 import re
+import sys
 from collections import defaultdict
+from itertools import pairwise
 
 import torch
 from scipy.optimize import linear_sum_assignment
@@ -16,14 +18,16 @@ from torch import Tensor
 
 from gnndiff.parameters import State
 
-_LAYER = re.compile(r"(?:convs|lins|norms)\.(\d+)\.")
+_LAYER = re.compile(r"(?:convs|lins|norms)\.(\d+)\.|(conv|lin)\.")
+_LAST = sys.maxsize
 
 
 def align(state: State, reference: State) -> dict[str, Tensor]:
     """Reorder the hidden units of a PyG basic model to match those of a reference, without changing its outputs.
 
     Args:
-        state: State dict of a model of `torch_geometric.nn.models`, with layers in `convs` or `lins`, or of `DMDGNN`.
+        state: State dict of a model of `torch_geometric.nn.models`, with layers in `convs` or `lins` and perhaps a last
+            one in `lin`, of `DMDGNN` or `GraphDMD`.
         reference: State dict of the same architecture.
 
     Hidden units of attention heads are matched within their head. Layers are visited until none changes.
@@ -32,13 +36,13 @@ def align(state: State, reference: State) -> dict[str, Tensor]:
     layers: dict[int, list[str]] = defaultdict(list)
     for name in state:
         if match := _LAYER.match(name):
-            layers[int(match[1])].append(name)
+            layers[int(match[1] or (0 if match[2] == "conv" else _LAST))].append(name)
     for _ in range(10):
         changed = False
-        for layer in sorted(layers)[:-1]:
-            order = _match(state, reference, layers[layer], layers[layer + 1])
+        for layer, following in pairwise(sorted(layers)):
+            order = _match(state, reference, layers[layer], layers[following])
             if not torch.equal(order, torch.arange(len(order), device=order.device)):
-                _permute(state, layers[layer], layers[layer + 1], order)
+                _permute(state, layers[layer], layers[following], order)
                 changed = True
         if not changed:
             break

@@ -31,7 +31,7 @@ from torch_geometric.utils import coalesce, is_undirected
 
 from dmdgnn.dynamics import FeaturePropagation
 from dmdgnn.errors import FactorizationError, RankError
-from dmdgnn.nn import DMDGNN, DMDGPS, DirDMDGNN
+from dmdgnn.nn import DMDGNN, DMDGPS, DirDMDGNN, GraphDMD
 from dmdgnn.nn.dmd_gru import DMDGRU
 from dmdgnn.transforms import AddDMDModes
 from gnndiff.config import Budget
@@ -212,18 +212,44 @@ def _pyg(
     return build
 
 
-def _dmd_space(task: GraphTask) -> Space:
+def _ranks(task: GraphTask, ranks: tuple[int, ...]) -> tuple[int, ...]:
+    """Those that the features have twice over, so that the modes of smoothed features have them, too."""
     x = task.graph().x
-    most = 2 * max(DMD_RANKS)
+    most = 2 * max(ranks)
     if x.size(1) > most:  # a product with random columns has the same rank, up to their number
         x = x @ torch.randn(x.size(1), most, generator=torch.Generator().manual_seed(0))
     limit = int(torch.linalg.matrix_rank(x))
-    ranks = tuple(rank for rank in DMD_RANKS if rank <= limit // 2) or (max(1, limit // 2),)
-    return {"rank": ranks, "burn_in": (0, 2), "local": (0, 1)}
+    return tuple(rank for rank in ranks if rank <= limit // 2) or (max(1, limit // 2),)
 
 
-def _dmd_transform(params: Params) -> AddDMDModes:
-    return AddDMDModes(rank=int(params["rank"]), dynamics=FeaturePropagation(burn_in=int(params["burn_in"])))
+def _dmd_space(task: GraphTask) -> Space:
+    return {"rank": _ranks(task, DMD_RANKS), "burn_in": (0, 2), "local": (0, 1)}
+
+
+def _dmdgnn(task: GraphTask, params: Params) -> nn.Module:
+    conv = partial(SymmetricGCNConv if is_symmetric(task) else GCNConv, bias=False, normalize=False)
+    return _pyg(DMDGNN, "rank", skip=True, local=conv if params["local"] else False)(task, params)
+
+
+def _dmd_transform(params: Params) -> Compose:
+    modes = AddDMDModes(rank=int(params["rank"]), dynamics=FeaturePropagation(burn_in=int(params["burn_in"])))
+    return Compose([modes, _NORMALIZED(params)])
+
+
+def _graphdmd(task: GraphTask, params: Params) -> nn.Module:
+    return GraphDMD(
+        task.num_features,
+        int(params["hidden"]),
+        int(params["hidden"]) if task.kind == "link" else task.num_outputs,
+        rank=int(params["rank"]),
+        dropout=float(params["dropout"]),
+        act=None if params["act"] == "none" else str(params["act"]),
+        skip=bool(params["skip"]),
+    )
+
+
+def _graphdmd_transform(params: Params) -> AddDMDModes:
+    return AddDMDModes(rank=int(params["rank"]), dynamics=FeaturePropagation(stride=2), modes="exact")
 
 
 def _dir_dmd_space(task: GraphTask) -> Space:
@@ -365,8 +391,15 @@ MODELS = {
     "dmdgps": TargetModel(
         _dmd_gps, own=_dmd_gps_space, prepare=_dmd_gps_transform, prepared_by=("rank",), optional=("num_layers",)
     ),
+    "graphdmd": TargetModel(
+        _graphdmd,
+        own=lambda task: {"rank": _ranks(task, (64, 256)), "act": ("none", "relu"), "skip": (0, 1)},
+        prepare=_graphdmd_transform,
+        prepared_by=("rank",),
+        optional=(),
+    ),
     "dmdgnn": TargetModel(
-        _pyg(DMDGNN, "rank", "local", skip=True),
+        _dmdgnn,
         own=_dmd_space,
         prepare=_dmd_transform,
         prepared_by=("rank", "burn_in"),

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.nn import GCNConv
 from torch_geometric.nn.models.basic_gnn import BasicGNN
+from torch_geometric.nn.resolver import activation_resolver
 
 from dmdgnn.errors import InputError
 from dmdgnn.kernels.ragged import Ragged
@@ -24,22 +25,45 @@ class GraphDMD(torch.nn.Module):
         \mathbf{Z} = \mathrm{dropout}\big( (\mathbf{\Phi} (\mathbf{\Lambda} + \mathrm{diag}(\theta))
         \mathbf{\Phi}^{\top} \mathbf{X} \mathbf{W}_{in} + \mathbf{b}_{in}) \mathbf{W}_{out} + \mathbf{b}_{out} \big)
 
+    With an activation, dropout is on the hidden samples, as in a perceptron, which it is where `skip` is added and the
+    modes' term is zero.
+
     Args:
         in_channels (int): Size of each input sample.
         hidden_channels (int): Size of each hidden sample.
         out_channels (int): Size of each output sample.
         rank (int): Number of modes.
-        dropout (float, optional): Dropout probability of the outputs. (default: :obj:`0.8`)
+        dropout (float, optional): Dropout probability, of the outputs or, given `act`, of the hidden samples.
+            (default: :obj:`0.8`)
+        act (str, optional): Activation of the hidden samples, by PyG's names. (default: :obj:`None`)
+        **kwargs (optional): `heads`, `degree`, `skip`, `local`, `gate` of :class:`DMDConv`.
 
-    The forward pass takes node features (N, F_in), `dmd_modes` (N, r) and `dmd_eigs` (1, r), as
-    :class:`~dmdgnn.transforms.AddDMDModes` stores them, and returns (N, F_out).
+    Shapes:
+        - **inputs:**
+          node features :math:`(N, F_{in})`,
+          modes :math:`(N, r)` and eigenvalues :math:`(1, r)`, as :class:`~dmdgnn.transforms.AddDMDModes` stores them,
+          edge indices :math:`(2, E)` and edge weights :math:`(E)` *(local term only)*,
+          dual modes :math:`(N, r)` *(optional)*
+        - **output:** node features :math:`(N, F_{out})`
+
+    >>> model = GraphDMD(16, 32, 3, rank=4, act="relu", skip=True)
+    >>> model(torch.randn(10, 16), torch.randn(10, 4), torch.randn(1, 4)).shape
+    torch.Size([10, 3])
     """
 
     def __init__(
-        self, in_channels: int, hidden_channels: int, out_channels: int, rank: int, dropout: float = 0.8
+        self,
+        in_channels: int,
+        hidden_channels: int,
+        out_channels: int,
+        rank: int,
+        dropout: float = 0.8,
+        act: str | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__()
-        self.conv = DMDConv(in_channels, hidden_channels, rank)
+        self.conv = DMDConv(in_channels, hidden_channels, rank, **kwargs)
+        self.act = activation_resolver(act)
         self.lin = torch.nn.Linear(hidden_channels, out_channels)
         self.dropout = torch.nn.Dropout(dropout)
 
@@ -48,10 +72,19 @@ class GraphDMD(torch.nn.Module):
         self.conv.reset_parameters()
         self.lin.reset_parameters()
 
-    def forward(self, x: Tensor, dmd_modes: Tensor, dmd_eigs: Tensor) -> Tensor:
-        """Class scores of all nodes."""
-        logits: Tensor = self.dropout(self.lin(self.conv(x, dmd_modes, dmd_eigs)))
-        return logits
+    def forward(
+        self,
+        x: Tensor,
+        dmd_modes: Tensor,
+        dmd_eigs: Tensor,
+        edge_index: Tensor | None = None,
+        edge_weight: Tensor | None = None,
+        dmd_duals: Tensor | None = None,
+    ) -> Tensor:
+        """Outputs of all nodes; see the class for shapes."""
+        h = self.conv(x, dmd_modes, dmd_eigs, edge_index, edge_weight, duals=dmd_duals)
+        out: Tensor = self.dropout(self.lin(h)) if self.act is None else self.lin(self.dropout(self.act(h)))
+        return out
 
 
 class _BasicDMDConv(DMDConv):

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch_geometric.nn.models import GAT, GCN, MLP, GraphSAGE
 
-from dmdgnn.nn import DMDGNN, DirDMDGNN
+from dmdgnn.nn import DMDGNN, DirDMDGNN, GraphDMD
 from gnndiff.align import align
 
 X = torch.randn(6, 5, generator=torch.Generator().manual_seed(0))
@@ -22,6 +22,11 @@ MODELS = {
         lambda: DMDGNN(5, 4, 3, 4, rank=4, heads=2, degree=4, skip=True, gate=1.0),
         (X, EDGES, MODES, EIGS),
     ),
+    "dmdgnn, one layer": (
+        lambda: DMDGNN(5, 4, 1, 4, rank=4, jk="last", norm="layer_norm"),
+        (X, EDGES, MODES, EIGS),
+    ),
+    "graphdmd": (lambda: GraphDMD(5, 4, 3, rank=4, act="relu", skip=True), (X, MODES, EIGS)),
     "dmdgnn-dir": (
         lambda: DirDMDGNN(5, 4, 3, 3, rank=4, heads=2, skip=True, local=True, gate=1.0),
         (X, EDGES, MODES, EIGS, MODES.roll(1, 0), EIGS),

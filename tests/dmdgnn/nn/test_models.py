@@ -46,6 +46,20 @@ def test_graph_dmd_drops_outputs_in_training_only(graph):
     assert float(kept.float().mean()) == pytest.approx(0.2, abs=0.03)
 
 
+def test_graph_dmd_with_a_silent_global_term_is_a_perceptron(graph):
+    x, modes = graph
+    model = GraphDMD(4, 8, 2, R, dropout=0.0, act="relu", skip=True)
+    torch.nn.init.zeros_(model.conv.lin.weight)
+    hidden = (x @ model.conv.skip.weight.T + model.conv.bias).relu()
+    torch.testing.assert_close(model(x, modes, EIGS["complex"]), hidden @ model.lin.weight.T + model.lin.bias)
+
+
+def test_graph_dmd_drops_hidden_samples_before_the_last_map(graph):
+    x, modes = graph
+    model = GraphDMD(4, 8, 2, R, dropout=1.0, act="relu")
+    torch.testing.assert_close(model(x, modes, EIGS["real"]), model.lin.bias.expand(N, 2))
+
+
 def test_one_layer_is_one_convolution(graph):
     x, modes = graph
     model, conv = DMDGNN(4, 4, num_layers=1, out_channels=2, rank=R, skip=True), DMDConv(4, 2, R, skip=True)
