@@ -94,7 +94,7 @@ class RunConfig:
 
     Args:
         task: Name of a task; `graphtasks list` shows all.
-        model: Target model: mlp, gcn, sage, gat or dmdgnn.
+        model: Target model, such as mlp, gcn, sage, gat, appnp, gprgnn, gps, graphdmd or dmdgnn.
         budget: smoke (under a minute), coarse or full.
         split: Index of the task's split.
         seed: Seed of everything random.

@@ -66,6 +66,7 @@ class Run:
             raise ConfigError(f"device {config.device!r} cannot be used: choose cpu or cuda")
         self._check_folder()
         self.task.split(config.split)
+        self.space = self.model.space(self.task)
 
     @cached_property
     def task(self) -> GraphTask:
@@ -77,11 +78,6 @@ class Run:
                 "choose one of kind 'node' with one graph"
             )
         return task
-
-    @cached_property
-    def space(self) -> Space:
-        """The search space of the model on the task."""
-        return self.model.space(self.task)
 
     @property
     def split_hash(self) -> str:

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from gnndiff import Run, RunConfig, candidates, compare, diffusion, generator, search, zoo
+from gnndiff.errors import ConfigError
 from gnndiff.space import TRAINING
 from gnndiff.stages import STAGES, run_all
 from gnndiff.zoo import load_zoo, read_index
@@ -38,11 +39,17 @@ def test_results_follow_the_schema(finished):
     assert [stage["name"] for stage in results["stages"]] == list(STAGES)
 
 
-@pytest.mark.parametrize("model", ["mlp", "sage", "gat", "dmdgnn"])
+@pytest.mark.parametrize("model", ["mlp", "sage", "gat", "dmdgnn", "graphdmd", "dmdgnn-dir", "dmdgps"])
 def test_every_model_goes_through(model, tmp_path):
     results = run_all(Run(config(tmp_path / "run", model=model)))
     jsonschema.validate(results, SCHEMA)
     assert [row["name"] for row in results["rows"]] == ROWS
+
+
+def test_a_model_of_other_tasks_leaves_no_folder(tmp_path):
+    with pytest.raises(ConfigError, match="kind 'temporal'"):
+        Run(config(tmp_path / "run", model="dmdgru"))
+    assert not (tmp_path / "run").exists()
 
 
 def test_full_budget_adds_equal_time_and_full_grid(tmp_path, monkeypatch):
