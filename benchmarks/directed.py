@@ -105,4 +105,5 @@ if __name__ == "__main__":
         config=FitConfig(epochs=200, patience=40),
         tuning_splits=range(3),
         seconds=300,
+        ours="dmdgnn-dir",
     )

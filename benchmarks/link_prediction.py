@@ -89,4 +89,5 @@ if __name__ == "__main__":
         tuning_splits=range(2),
         seconds=600,
         metrics=METRICS,
+        ours="dmd",
     )

@@ -82,4 +82,5 @@ if __name__ == "__main__":
         config=FitConfig(epochs=60, patience=20, schedule="cosine", batch_size=64),
         trials=4,
         seeds=3,
+        ours="dmdgps",
     )

@@ -6,7 +6,7 @@ they also see the same choices of depth and, but for those that have them anyway
 beside each layer. Directed graphs are made undirected.
 
 `dmd` is `GraphDMD` where labels are few, with two ranks, with and without activation and skip term, and `DMDGNN` where
-they are many, with and without local term; of learning rate and dropout it sees fewer choices, of trials as many.
+they are many, with and without local term; of learning rate and dropout it sees fewer choices, of trials as many as all.
 """
 
 from __future__ import annotations
@@ -55,6 +55,8 @@ def contender(name: str, task: GraphTask) -> Contender:
     model = target_model(("dmdgnn" if deep else "graphdmd") if name == "dmd" else name)
     shape = {key: choices for key, choices in DEEP.items() if deep and key in model.optional}
     space = {**(DMD if name == "dmd" else TRAINING), **shape, **model.own(task)}
+    if deep and name == "dmd":
+        space |= {"rank": space["rank"][-1:], "burn_in": (2,)}
     return model.contender(name, task, space, undirected=task.directed)
 
 
@@ -67,4 +69,5 @@ if __name__ == "__main__":
         trials=16,
         tuning_splits=range(5),
         seconds=400,
+        ours="dmd",
     )

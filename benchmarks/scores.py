@@ -42,6 +42,7 @@ def main(
     seeds: int = 10,
     seconds: float | None = None,
     metrics: Sequence[str] = (),
+    ours: str | None = None,
     argv: Sequence[str] | None = None,
 ) -> list[Row]:
     """Run what the command line asks for, print the table and write the rows.
@@ -60,6 +61,7 @@ def main(
         seeds: Initialisations by default, on tasks of one split.
         seconds: Time limit of the tuning of one model on one task by default.
         metrics: Further metrics of the test scores, by which nothing is chosen.
+        ours: The model that the table compares with the best of the others.
         argv: Arguments, by default those of the command line.
 
     Returns:
@@ -105,7 +107,7 @@ def main(
         rows = [row for row in rows if _which(row) not in replaced] + new
         out = {"machine": {**machine(), "threads": arguments.threads}, "protocol": protocol, "rows": rows}
         arguments.out.write_text(json.dumps(out, indent=1, allow_nan=False) + "\n")
-    print(table(summary(rows)))
+    print(table(summary(rows, ours)))
     return rows
 
 
@@ -153,16 +155,17 @@ def run(
     ]
 
 
-def summary(rows: Sequence[Row]) -> list[Row]:
-    """One row for each model and metric on each task: its scores, and how far it is behind the best model of the task.
+def summary(rows: Sequence[Row], ours: str | None = None) -> list[Row]:
+    """One row for each metric on each task: mean and deviation of each model, those of the best one in bold.
 
-    `behind` is the mean of the best model's score minus this one's on the same split and seed, with the sign such that
-    more is worse; `interval` is its 95 % bootstrap interval, see :meth:`graphtasks.Comparison.differences`. Metrics
-    between 0 and 1 are in percent.
+    `ahead` is by how much the model `ours` is better than the best of the others on the same split and seed, in the
+    mean, and the 95 % bootstrap interval of that, see :meth:`graphtasks.Comparison.differences`. Metrics between 0 and
+    1 are in percent. A model of which a run failed has no score.
     """
     import pandas as pd
 
     table_rows = []
+    models = list(dict.fromkeys(row["model"] for row in rows))
     scored = [entry for row in rows for entry in _scores(row)]
     for task, protocol, metric in dict.fromkeys((row["task"], row["protocol"], row["metric"]) for row in scored):
         part = [row for row in scored if (row["task"], row["protocol"], row["metric"]) == (task, protocol, metric)]
@@ -172,24 +175,19 @@ def summary(rows: Sequence[Row]) -> list[Row]:
         share = metric in SHARES or metric.startswith("hits@")
         scores = comparison.summary().set_index("model")
         means = (sign * scores["mean"]).dropna()
-        best = None if means.empty else str(means.idxmax())
-        behind = {} if best is None else comparison.differences(best).set_index("model").to_dict("index")
-        for model, score in scores.iterrows():
-            paired = behind.get(model, {"difference": math.nan, "low": math.nan, "high": math.nan})
-            low, high = (_number(-paired[end], share) for end in ("high", "low"))
-            table_rows.append(
-                {
-                    "task": task,
-                    "protocol": protocol,
-                    "metric": metric,
-                    "model": model,
-                    "runs": int(score["count"]),
-                    "test": _number(score["mean"], share),
-                    "deviation": _number(score["std"], share),
-                    "behind": "best" if model == best else _number(-paired["difference"], share),
-                    "interval": "" if "" in (low, high) else f"{low} to {high}",
-                }
-            )
+        cells = dict.fromkeys(models, "")
+        for model in means.index:
+            text = " ± ".join(filter(None, (_number(float(scores[end][model]), share) for end in ("mean", "std"))))
+            cells[model] = f"**{text}**" if means[model] == means.max() else text
+        ahead = ""
+        if ours in means.index and len(means) > 1:
+            rival = str(means.drop(ours).idxmax())
+            paired = comparison.differences(rival).set_index("model").to_dict("index")[ours]
+            low, high = (_number(paired[end], share) for end in ("low", "high"))
+            ahead = _number(paired["difference"], share) + (f" ({low} to {high})" if low else "")
+        runs = int(scores["count"].max())
+        row = {"task": task, "protocol": protocol, "metric": metric, "runs": runs, **cells}
+        table_rows.append(row if ours is None else row | {f"{ours} ahead": ahead})
     return table_rows
 
 

@@ -177,4 +177,4 @@ MODELS: dict[str, Callable[[GraphTask], Contender]] = {
 CONFIG = FitConfig(epochs=100, patience=15, batch_size=32)
 
 if __name__ == "__main__":
-    main(__doc__, tasks=TASKS, models=MODELS, config=CONFIG, trials=8, tuning_splits=(0,))
+    main(__doc__, tasks=TASKS, models=MODELS, config=CONFIG, trials=8, tuning_splits=(0,), ours="dmd-gru")
