@@ -6,7 +6,7 @@ they also see the same choices of depth and, but for those that have them anyway
 beside each layer. Directed graphs are made undirected.
 
 `dmd` is `GraphDMD` where labels are few, with two ranks, with and without activation and skip term, and `DMDGNN` where
-they are many, with and without local term; of learning rate and dropout it sees fewer choices, of trials as many as all.
+they are many, with and without local term; of learning rate and dropout it sees fewer choices, and no more trials.
 """
 
 from __future__ import annotations
