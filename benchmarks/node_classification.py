@@ -31,9 +31,9 @@ TASKS = (
     "actor",
     "chameleon-filtered",
     "minesweeper",
-    "amazon-photo",
-    "amazon-computers",
-    "coauthor-cs",
+    "amazon-photo:tunedgnn",
+    "amazon-computers:tunedgnn",
+    "coauthor-cs:tunedgnn",
 )
 MODELS = ("mlp", "gcn", "sage", "gat", "appnp", "gprgnn", "gps", "dmd")
 
