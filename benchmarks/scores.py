@@ -177,7 +177,7 @@ def summary(rows: Sequence[Row], ours: str | None = None) -> list[Row]:
         means = (sign * scores["mean"]).dropna()
         cells = dict.fromkeys(models, "")
         for model in means.index:
-            text = " ± ".join(filter(None, (_number(float(scores[end][model]), share) for end in ("mean", "std"))))
+            text = _score(float(scores["mean"][model]), float(scores["std"][model]), share)
             cells[model] = f"**{text}**" if means[model] == means.max() else text
         ahead = ""
         if ours in means.index and len(means) > 1:
@@ -260,8 +260,18 @@ def _line(row: Mapping[str, Any]) -> str:
     return f"{what}: {scores}{status}, {row['seconds']:.1f} s {row['setting']}"
 
 
+def _score(mean: float, deviation: float, share: bool) -> str:
+    """Mean and deviation with the same decimals; the mean alone where one run has no deviation."""
+    text = _number(mean, share)
+    return text if math.isnan(deviation) else f"{text} ± {deviation * (100 if share else 1):.{_decimals(text)}f}"
+
+
+def _decimals(text: str) -> int:
+    return len(text.partition(".")[2])
+
+
 def _number(value: float, share: bool) -> str:
     """Percent with two decimals, or four digits; nothing for NaN."""
     if math.isnan(value):
         return ""
-    return f"{round(100 * value, 2) + 0.0:.2f}" if share else f"{value + 0.0:.4g}"
+    return f"{round(100 * value, 2) + 0.0:.2f}" if share else f"{value + 0.0:#.4g}"

@@ -66,7 +66,7 @@ class Run:
             raise ConfigError(f"device {config.device!r} cannot be used: choose cpu or cuda")
         self._check_folder()
         self.task.split(config.split)
-        self.space = self.model.space(self.task)
+        self.space: Space = self.model.space(self.task)
 
     @cached_property
     def task(self) -> GraphTask:

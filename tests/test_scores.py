@@ -175,7 +175,11 @@ def test_the_table_of_an_error_has_the_lowest_in_bold(scores):
     changes = {"metric": "mse", "direction": "minimize"}
     rows = [row(m, split, t + split, **changes) for m, t in (("a", 0.25), ("b", 0.125)) for split in (0, 1)]
     [line] = scores.summary(rows, "b")
-    assert (line["a"], line["b"], line["b ahead"]) == ("0.75 ± 0.7071", "**0.625 ± 0.7071**", "0.125 (0.125 to 0.125)")
+    assert (line["a"], line["b"], line["b ahead"]) == (
+        "0.7500 ± 0.7071",
+        "**0.6250 ± 0.7071**",
+        "0.1250 (0.1250 to 0.1250)",
+    )
 
 
 def test_tasks_that_a_model_lacks_leave_its_place_empty(scores):
