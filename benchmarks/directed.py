@@ -26,7 +26,9 @@ from torch_geometric.data import Data
 from torch_geometric.nn import DirGNNConv, GCNConv
 from torch_geometric.nn.models.basic_gnn import BasicGNN
 
-from gnndiff.space import Params, Space, TargetModel, target_model
+from gnndiff.registry import target_model
+from gnndiff.space import Params, Space
+from gnndiff.target import TargetModel
 from gnndiff.temporal import training_states
 from graphtasks import Contender, FitConfig, GraphTask
 

@@ -19,7 +19,9 @@ from dmdgnn.dynamics import FeaturePropagation
 from dmdgnn.nn import DMDEncoder
 from dmdgnn.transforms import AddDMDModes
 from gnndiff.models import SymmetricGCNConv
-from gnndiff.space import Params, Space, TargetModel, is_symmetric, target_model
+from gnndiff.registry import target_model
+from gnndiff.space import Params, Space
+from gnndiff.target import TargetModel, is_symmetric
 from graphtasks import Contender, FitConfig, GraphTask
 
 TASKS = ("cora-link", "citeseer-link", "amazon-photo-link")

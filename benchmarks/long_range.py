@@ -16,7 +16,8 @@ import torch
 from scores import main
 from torch import nn
 
-from gnndiff.space import Space, target_model
+from gnndiff.registry import target_model
+from gnndiff.space import Space
 from graphtasks import Contender, FitConfig, GraphTask
 
 TASKS = (

@@ -16,7 +16,8 @@ from typing import cast
 
 from scores import main
 
-from gnndiff.space import Space, target_model
+from gnndiff.registry import target_model
+from gnndiff.space import Space
 from graphtasks import Contender, FitConfig, GraphTask, Split
 
 TASKS = (

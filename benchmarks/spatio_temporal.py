@@ -28,7 +28,8 @@ from torch.nn import Parameter
 from torch_geometric.data import Data
 
 from dmdgnn import DMD, RankError
-from gnndiff.space import Space, target_model
+from gnndiff.registry import target_model
+from gnndiff.space import Space
 from gnndiff.temporal import step_channels
 from graphtasks import Contender, DivergedError, FitConfig, GraphTask
 

@@ -21,7 +21,9 @@ from torch import nn
 import graphtasks
 from gnndiff.config import Budget, RunConfig
 from gnndiff.errors import ConfigError, DamagedFileError, RunFolderError
-from gnndiff.space import Params, Space, TargetModel, target_model
+from gnndiff.registry import target_model
+from gnndiff.space import Params, Space
+from gnndiff.target import TargetModel
 from graphtasks import GraphTask
 from graphtasks.randomness import seeded
 

@@ -4,7 +4,7 @@ import torch
 import graphtasks
 from gnndiff import Run, RunConfig
 from gnndiff.candidates import CHUNK, evaluate_ensemble, evaluate_states, iterate_outputs, stack
-from gnndiff.space import MODELS
+from gnndiff.registry import MODELS
 
 N = CHUNK + 2
 

@@ -20,7 +20,7 @@ from gnndiff.models import (
     SymmetricGCN,
     SymmetricGraphSAGE,
 )
-from gnndiff.space import MODELS
+from gnndiff.registry import MODELS
 from graphtasks.sparse import SparseFeatures, sparse_features
 
 # The directed path 0 -> 1 -> 2 -> 3, and a graph of six nodes whose node 5 has no edge, each edge in both directions.

@@ -53,7 +53,7 @@ def test_a_model_of_other_tasks_leaves_no_folder(tmp_path):
 
 
 def test_full_budget_adds_equal_time_and_full_grid(tmp_path, monkeypatch):
-    monkeypatch.setattr("gnndiff.space.TRAINING", {name: choices[:2] for name, choices in TRAINING.items()})
+    monkeypatch.setattr("gnndiff.target.TRAINING", {name: choices[:2] for name, choices in TRAINING.items()})
     results = run_all(Run(config(tmp_path / "run", budget="tiny-full", model="mlp")))
     jsonschema.validate(results, SCHEMA)
     rows = {row["name"]: row for row in results["rows"]}

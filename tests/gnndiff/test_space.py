@@ -13,7 +13,9 @@ import graphtasks
 from dmdgnn.nn import DMDEncoder
 from gnndiff.errors import ConfigError
 from gnndiff.models import SkipGAT, SkipGCN, SkipSymmetricGCN
-from gnndiff.space import MODELS, architecture, is_symmetric, sample_grid, target_model
+from gnndiff.registry import MODELS, target_model
+from gnndiff.space import architecture, sample_grid
+from gnndiff.target import is_symmetric
 from graphtasks import FitConfig, GraphTask, Split
 
 # Those of series are in test_temporal.py.

@@ -3,7 +3,7 @@ from torch_geometric.nn.models import GCN
 
 import graphtasks
 from gnndiff.models import SymmetricGCN
-from gnndiff.space import MODELS
+from gnndiff.registry import MODELS
 
 
 def test_outputs_and_gradients_are_those_of_pyg_s_gcn_on_edges():

@@ -10,7 +10,7 @@ import graphtasks
 from dmdgnn.dynamics import FeaturePropagation
 from dmdgnn.transforms import AddDMDModes
 from gnndiff.errors import ConfigError
-from gnndiff.space import MODELS
+from gnndiff.registry import MODELS
 from gnndiff.temporal import step_channels, training_states, with_graph_modes, with_series_modes
 from graphtasks import FitConfig, GraphTask, Split
 
