@@ -1,9 +1,9 @@
 """Does the DMD model classify nodes better than known models that are tuned with the same effort?
 
 Known models see the same choices of learning rate, weight decay, dropout and hidden units, beside those of their own:
-attention heads of GAT, the teleport probability of APPNP and GPRGNN, normalisation of GPS. On tasks with many labels
-they also see the same choices of depth and, but for those that have them anyway, of normalisation and of a linear map
-beside each layer. Directed graphs are made undirected.
+attention heads of GAT, the teleport probability of APPNP and GPRGNN, normalisation of GPS, and, but for those that have
+it anyway, a linear map beside each layer. On tasks with many labels they also see the same choices of depth and
+normalisation. Directed graphs are made undirected.
 
 `dmd` is `GraphDMD` where labels are few, with two ranks, with and without activation and skip term, and `DMDGNN` where
 they are many, with and without local term; of learning rate and dropout it sees fewer choices, and no more trials.
@@ -45,16 +45,17 @@ TRAINING: Space = {
     "hidden": (64,),
 }
 DMD: Space = TRAINING | {"lr": (0.01,), "dropout": (0.5, 0.8)}
+SKIP: Space = {"skip": (0, 1)}
 # With few labels one or two layers are enough for all models, and more choices would only make their tuning worse.
 MANY_LABELS = 3000
-DEEP: Space = {"num_layers": (2, 4, 8), "norm": ("none", "batch_norm"), "skip": (0, 1)}
+DEEP: Space = SKIP | {"num_layers": (2, 4, 8), "norm": ("none", "batch_norm")}
 
 
 def contender(name: str, task: GraphTask) -> Contender:
     """A model of the registry with its choices on a task."""
     deep = len(cast(Split, task.split(0)).train) >= MANY_LABELS
     model = target_model(("dmdgnn" if deep else "graphdmd") if name == "dmd" else name)
-    shape = {key: choices for key, choices in DEEP.items() if deep and key in model.optional}
+    shape = {key: choices for key, choices in (DEEP if deep else SKIP).items() if key in model.optional}
     space = {**(DMD if name == "dmd" else TRAINING), **shape, **model.own(task)}
     if deep and name == "dmd":
         space |= {"rank": space["rank"][-1:], "burn_in": (2,)}
