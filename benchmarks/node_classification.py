@@ -5,8 +5,9 @@ attention heads of GAT, the teleport probability of APPNP and GPRGNN, normalisat
 it anyway, a linear map beside each layer. On tasks with many labels they also see the same choices of depth and
 normalisation. Directed graphs are made undirected.
 
-`dmd` is `GraphDMD` where labels are few, with two ranks, with and without activation and skip term, and `DMDGNN` where
-they are many, with and without local term; of learning rate and dropout it sees fewer choices, and no more trials.
+`dmd` is `GraphDMD` where labels are few, with two ranks, linear, with activation, or with a skip term, too; where they
+are many it is `DMDGNN`, with and without local term. Of learning rate and dropout it sees fewer choices, and no more
+trials.
 """
 
 from __future__ import annotations

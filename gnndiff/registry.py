@@ -47,6 +47,8 @@ from gnndiff.temporal import step_channels, training_states, with_graph_modes, w
 from graphtasks import GraphTask
 
 DMD_RANKS = (16, 32, 64, 128)
+# Of exact modes, as the one-layer model has them.
+EXACT_RANKS = (128, 400)
 # Of modes from the steps of few features, which are all alike after some tens of steps.
 STEP_RANKS = (16, 48)
 SERIES_RANKS = (1, 2, 4)
@@ -113,8 +115,8 @@ def _graphdmd(task: GraphTask, params: Params) -> nn.Module:
         int(params["hidden"]) if task.kind == "link" else task.num_outputs,
         rank=int(params["rank"]),
         dropout=float(params["dropout"]),
-        act=None if params["act"] == "none" else str(params["act"]),
-        skip=bool(params["skip"]),
+        act=None if params["form"] == "linear" else "relu",
+        skip=params["form"] == "skip",
     )
 
 
@@ -263,7 +265,7 @@ MODELS = {
     ),
     "graphdmd": TargetModel(
         _graphdmd,
-        own=lambda task: {"rank": _ranks(task, (64, 256)), "act": ("none", "relu"), "skip": (0, 1)},
+        own=lambda task: {"rank": _ranks(task, EXACT_RANKS), "form": ("linear", "relu", "skip")},
         prepare=_graphdmd_transform,
         prepared_by=("rank",),
         optional=(),
