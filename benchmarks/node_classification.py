@@ -5,9 +5,8 @@ attention heads of GAT, the teleport probability of APPNP and GPRGNN, normalisat
 it anyway, a linear map beside each layer. On tasks with many labels they also see the same choices of depth and
 normalisation. Directed graphs are made undirected.
 
-`dmd` is `GraphDMD` where labels are few, with two ranks, linear, with activation, or with a skip term, too; where they
-are many it is `DMDGNN`, with and without local term. Of learning rate and dropout it sees fewer choices, and no more
-trials.
+`dmd` is `GraphDMD` where labels are few, linear, with activation, or with a skip term, too; where they are many it is
+`DMDGNN`, with and without local term. Of learning rate and dropout it sees fewer choices, and no more trials.
 """
 
 from __future__ import annotations
@@ -58,8 +57,8 @@ def contender(name: str, task: GraphTask) -> Contender:
     model = target_model(("dmdgnn" if deep else "graphdmd") if name == "dmd" else name)
     shape = {key: choices for key, choices in (DEEP if deep else SKIP).items() if key in model.optional}
     space = {**(DMD if name == "dmd" else TRAINING), **shape, **model.own(task)}
-    if deep and name == "dmd":
-        space |= {"rank": space["rank"][-1:], "burn_in": (2,)}
+    if name == "dmd":
+        space |= {"rank": space["rank"][-1:]} | ({"burn_in": (2,)} if deep else {})
     return model.contender(name, task, space, undirected=task.directed)
 
 
@@ -71,6 +70,7 @@ if __name__ == "__main__":
         config=FitConfig(epochs=200, patience=40),
         trials=16,
         tuning_splits=range(5),
+        tuning_seeds=5,
         seconds=400,
         ours="dmd",
     )

@@ -39,6 +39,7 @@ def main(
     config: FitConfig,
     trials: int = 10,
     tuning_splits: Sequence[int] = (0, 1),
+    tuning_seeds: int = 1,
     seeds: int = 10,
     seconds: float | None = None,
     metrics: Sequence[str] = (),
@@ -58,6 +59,7 @@ def main(
         config: Training settings where a contender's space has no others.
         trials: Upper limit of settings by default.
         tuning_splits: Splits that tuning trains on, where a task has them.
+        tuning_seeds: Initialisations of which tuning takes the mean, on tasks of one split.
         seeds: Initialisations by default, on tasks of one split.
         seconds: Time limit of the tuning of one model on one task by default.
         metrics: Further metrics of the test scores, by which nothing is chosen.
@@ -82,6 +84,7 @@ def main(
     protocol = {
         **{name: getattr(arguments, name) for name in ("trials", "splits", "seeds", "seconds")},
         "tuning_splits": list(tuning_splits),
+        "tuning_seeds": tuning_seeds,
         "config": dataclasses.asdict(config),
         **({"metrics": list(metrics)} if metrics else {}),
     }
@@ -100,6 +103,7 @@ def main(
             seeds=arguments.seeds,
             seconds=arguments.seconds,
             tuning_splits=tuning_splits,
+            tuning_seeds=tuning_seeds,
             path=arguments.out.with_suffix(".jsonl"),
             metrics=metrics,
         )
@@ -121,6 +125,7 @@ def run(
     seeds: int,
     seconds: float | None,
     tuning_splits: Sequence[int],
+    tuning_seeds: int,
     path: Path,
     metrics: Sequence[str],
 ) -> list[Row]:
@@ -136,6 +141,7 @@ def run(
         trials=trials,
         config=config,
         tuning_splits=[split for split in tuning_splits if split < count] or [0],
+        tuning_seeds=range(tuning_seeds if count == 1 else 1),
         seconds=seconds,
         path=path,
         callback=lambda row: print(_line(row), file=sys.stderr, flush=True),

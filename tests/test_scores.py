@@ -88,6 +88,25 @@ def test_rows_are_the_runs_of_a_comparison(run, tmp_path, capsys):
     assert len(printed.err.splitlines()) == 2 * (2 * 2 + 2)
 
 
+def test_tasks_of_one_split_are_tuned_with_several_seeds(run, tmp_path):
+    models = {"near": MODELS["near"]}
+    run(
+        "--splits",
+        "1",
+        "--seeds",
+        "2",
+        tasks=["karate", "ring-transfer:hops=2:num_graphs=50"],
+        models=models,
+        tuning_seeds=3,
+    )
+    rows = list(map(json.loads, (tmp_path / "x.jsonl").read_text().splitlines()))
+    seeds = {
+        task: {row["seed"] for row in rows if row["task"] == task and row["phase"] == "trial"}
+        for task in ("karate", "ring-transfer")
+    }
+    assert seeds == {"karate": {0}, "ring-transfer": {0, 1, 2}}
+
+
 def test_nothing_is_trained_twice(run, tmp_path, capsys):
     whole = run("--splits", "2")
     lines = (tmp_path / "x.jsonl").read_text().splitlines(keepends=True)

@@ -66,6 +66,7 @@ def compare(
     trials: int = 1,
     config: FitConfig | None = None,
     tuning_splits: Sequence[int] = (0,),
+    tuning_seeds: Sequence[int] | None = None,
     seconds: float | None = None,
     path: str | Path | None = None,
     callback: Callable[[dict[str, Any]], None] | None = None,
@@ -75,7 +76,7 @@ def compare(
 
     For each task and contender, `trials` settings are drawn from the contender's grid by scikit-learn's
     `ParameterSampler` with seed `config.seed`; of a smaller grid all are taken. Each is trained on `tuning_splits` with
-    the first of `seeds`, and the best mean validation score wins, on ties the first drawn. The winner is trained on all
+    `tuning_seeds`, and the best mean validation score wins, on ties the first drawn. The winner is trained on all
     `splits` with all `seeds`. A single setting has nothing to win against and is trained on `splits` at once. Test
     scores of tuning are neither used nor kept.
 
@@ -94,6 +95,8 @@ def compare(
         trials: Upper limit of settings for each task and contender.
         config: Training settings where a contender's space has no others.
         tuning_splits: Indices of the splits that tuning trains and validates on.
+        tuning_seeds: Seeds of tuning, by default the first of `seeds`. Where there is one split, several make the
+            choice less a matter of luck.
         seconds: Tuning of one contender on one task starts no new setting once its trainings took this long together;
             the first always runs.
         path: A JSONL file to which each training is appended as it ends. Trainings that are there already are not run
@@ -113,15 +116,20 @@ def compare(
     """
     contenders, tasks = list(contenders), list(tasks)
     seeds, tuning_splits = list(map(int, seeds)), list(map(int, tuning_splits))
+    tuning_seeds = seeds[:1] if tuning_seeds is None else list(map(int, tuning_seeds))
     splits = None if splits is None else list(map(int, splits))
     config = config or FitConfig()
-    _check(contenders, tasks, splits, seeds, trials, config, tuning_splits, metrics)
+    _check(contenders, tasks, splits, seeds, trials, config, tuning_splits, tuning_seeds, metrics)
     ledger = _Ledger(None if path is None else Path(path), callback)
     for task in tasks:
         prepared: OrderedDict[tuple[int, str], GraphTask] = OrderedDict()
         for contender in contenders:
             _Entry(contender, task, config, ledger, prepared, metrics).run(
-                range(len(task.splits)) if splits is None else splits, seeds, trials, tuning_splits, seconds
+                range(len(task.splits)) if splits is None else splits,
+                seeds,
+                trials,
+                [(split, seed) for split in tuning_splits for seed in tuning_seeds],
+                seconds,
             )
     return Comparison.from_rows(ledger.rows)
 
@@ -175,14 +183,14 @@ class _Entry:
         splits: Sequence[int],
         seeds: Sequence[int],
         trials: int,
-        tuning_splits: Sequence[int],
+        tuning: Sequence[tuple[int, int]],
         seconds: float | None,
     ) -> None:
         settings = _settings(self.contender.space, trials, self.config.seed)
         best: dict[str, Any] | None = settings[0]
         tried, reason = 1, None
         if len(settings) > 1:
-            best, tried, reason = self.tune(settings, tuning_splits, seeds[0], seconds)
+            best, tried, reason = self.tune(settings, tuning, seconds)
         for split in splits:
             for seed in seeds:
                 if best is None:
@@ -194,9 +202,10 @@ class _Entry:
                     self.train("run", split, seed, best, tried=tried)
 
     def tune(
-        self, settings: list[dict[str, Any]], splits: Sequence[int], seed: int, seconds: float | None
+        self, settings: list[dict[str, Any]], tuning: Sequence[tuple[int, int]], seconds: float | None
     ) -> tuple[dict[str, Any] | None, int, str | None]:
-        """The setting of the best mean validation score, if any, how many were tried, and why the last failed."""
+        """The setting of the best mean validation score over pairs of split and seed, if any, how many were tried, and
+        why the last failed."""
         sign = 1.0 if self.task.metric.direction == "maximize" else -1.0
         best, best_score, spent, tried, reason = None, -math.inf, 0.0, 0, None
         for setting in settings:
@@ -204,7 +213,7 @@ class _Entry:
                 break
             tried += 1
             vals = []
-            for split in splits:
+            for split, seed in tuning:
                 row = self.train("trial", split, seed, setting)
                 spent += row["seconds"]
                 if row["status"] != "ok":
@@ -370,6 +379,7 @@ def _check(
     trials: int,
     config: FitConfig,
     tuning_splits: Sequence[int],
+    tuning_seeds: Sequence[int],
     metrics: Sequence[str],
 ) -> None:
     """Raise `InvalidDataError` for whatever can be seen to be wrong before training."""
@@ -378,6 +388,7 @@ def _check(
         "tasks": [(task.name, task.protocol) for task in tasks],
         "seeds": seeds,
         "tuning_splits": tuning_splits,
+        "tuning_seeds": tuning_seeds,
         **({} if splits is None else {"splits": splits}),
     }
     for what, values in given.items():

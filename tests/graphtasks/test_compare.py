@@ -125,6 +125,16 @@ def test_the_mean_over_tuning_splits_decides(task):
     assert set(result.runs["setting"]) == {means.idxmax()}
 
 
+def test_the_mean_over_tuning_seeds_decides(task):
+    result = compare([tuned()], [task], trials=6, seeds=(3, 4), tuning_seeds=(5, 3), config=SHORT)
+    assert list(result.trials["seed"]) == [5, 3] * 6
+    assert set(result.trials["split"]) == {0}
+    means = result.trials.groupby("setting", sort=False)["val"].mean()
+    assert means.nunique() > 1
+    assert set(result.runs["setting"]) == {means.idxmax()}
+    assert list(result.runs["seed"]) == [3, 4] * len(task.splits)
+
+
 def test_trials_hold_no_test_scores(task, tmp_path):
     rows = []
     result = compare([tuned()], [task], trials=2, config=SHORT, path=tmp_path / "runs.jsonl", callback=rows.append)
@@ -409,6 +419,8 @@ def test_preparation_cannot_change_what_is_compared(task, what):
         ({"splits": []}, "`splits` is empty"),
         ({"seeds": ()}, "`seeds` is empty"),
         ({"tuning_splits": ()}, "`tuning_splits` is empty"),
+        ({"tuning_seeds": ()}, "`tuning_seeds` is empty"),
+        ({"tuning_seeds": (1, 1)}, "`tuning_seeds` has 1 more than once"),
         ({"seeds": (1, 2, 1)}, "`seeds` has 1 more than once"),
         ({"splits": (0, 0)}, "`splits` has 0 more than once"),
         ({"splits": [3]}, r"got split 3, but 'noisy' has 3 split\(s\)"),
