@@ -5,8 +5,9 @@ attention heads of GAT, the teleport probability of APPNP and GPRGNN, normalisat
 it anyway, a linear map beside each layer. On tasks with many labels they also see the same choices of depth and
 normalisation. Directed graphs are made undirected.
 
-`dmd` is `GraphDMD` where labels are few, linear, with activation, or with a skip term, too; where they are many it is
-`DMDGNN`, with and without local term. Of learning rate and dropout it sees fewer choices, and no more trials.
+`dmd` is `GraphDMD` where labels are few, with the modes that keep 70 % or 85 % of the energy, linear, with activation,
+or with a skip term, too; where labels are many it is `DMDGNN`, with and without local term. Of learning rate and
+dropout it sees fewer choices, and no more trials.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ TRAINING: Space = {
     "dropout": (0.2, 0.5, 0.8),
     "hidden": (64,),
 }
-DMD: Space = TRAINING | {"lr": (0.01,), "dropout": (0.5, 0.8)}
+DMD: Space = TRAINING | {"lr": (0.01,), "dropout": (0.5,)}
 SKIP: Space = {"skip": (0, 1)}
 # With few labels one or two layers are enough for all models, and more choices would only make their tuning worse.
 MANY_LABELS = 3000
@@ -58,7 +59,7 @@ def contender(name: str, task: GraphTask) -> Contender:
     shape = {key: choices for key, choices in (DEEP if deep else SKIP).items() if key in model.optional}
     space = {**(DMD if name == "dmd" else TRAINING), **shape, **model.own(task)}
     if name == "dmd":
-        space |= {"rank": space["rank"][-1:]} | ({"burn_in": (2,)} if deep else {})
+        space |= {"rank": space["rank"][-1:], "burn_in": (2,)} if deep else {"rank": space["rank"][:2]}
     return model.contender(name, task, space, undirected=task.directed)
 
 

@@ -47,8 +47,8 @@ from gnndiff.temporal import step_channels, training_states, with_graph_modes, w
 from graphtasks import GraphTask
 
 DMD_RANKS = (16, 32, 64, 128)
-# Of exact modes, as the one-layer model has them.
-EXACT_RANKS = (128, 400)
+# Of exact modes, as the one-layer model has them, the energy that they keep of the features. The paper has 0.85.
+EXACT_ENERGIES = (0.7, 0.85, 0.99)
 # Of modes from the steps of few features, which are all alike after some tens of steps.
 STEP_RANKS = (16, 48)
 SERIES_RANKS = (1, 2, 4)
@@ -92,6 +92,13 @@ def _ranks(task: GraphTask, ranks: tuple[int, ...]) -> tuple[int, ...]:
         x = x @ torch.randn(x.size(1), most, generator=torch.Generator().manual_seed(0))
     limit = int(torch.linalg.matrix_rank(x))
     return tuple(rank for rank in ranks if rank <= limit // 2) or (max(1, limit // 2),)
+
+
+def _exact_ranks(task: GraphTask) -> tuple[int, ...]:
+    """Those that keep the shares of energy, different ones, in their order."""
+    energies = torch.linalg.svdvals(task.graph().x).square().cumsum(0)
+    ranks = (int((energies < share * energies[-1]).sum()) + 1 for share in EXACT_ENERGIES)
+    return tuple(dict.fromkeys(ranks))
 
 
 def _dmd_space(task: GraphTask) -> Space:
@@ -265,7 +272,7 @@ MODELS = {
     ),
     "graphdmd": TargetModel(
         _graphdmd,
-        own=lambda task: {"rank": _ranks(task, EXACT_RANKS), "form": ("linear", "relu", "skip")},
+        own=lambda task: {"rank": _exact_ranks(task), "form": ("linear", "relu", "skip")},
         prepare=_graphdmd_transform,
         prepared_by=("rank",),
         optional=(),

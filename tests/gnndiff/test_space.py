@@ -10,10 +10,12 @@ from torch_geometric.nn import GAE
 from torch_geometric.utils import is_undirected
 
 import graphtasks
+from dmdgnn.dynamics import FeaturePropagation
 from dmdgnn.nn import DMDEncoder
+from dmdgnn.transforms import AddDMDModes
 from gnndiff.errors import ConfigError
 from gnndiff.models import SkipGAT, SkipGCN, SkipSymmetricGCN
-from gnndiff.registry import MODELS, target_model
+from gnndiff.registry import EXACT_ENERGIES, MODELS, target_model
 from gnndiff.space import architecture, sample_grid
 from gnndiff.target import is_symmetric
 from graphtasks import FitConfig, GraphTask, Split
@@ -55,6 +57,14 @@ def test_ranks_fit_the_features():
     data = graphtasks.load("wine").data
     data.x = data.x[:, :1].repeat(1, 13)
     assert MODELS["dmdgnn"].space(graphtasks.load("wine").replace(data=data))["rank"] == (1,)
+
+
+def test_ranks_of_exact_modes_keep_shares_of_the_energy():
+    task = graphtasks.load("wine")
+    ranks = MODELS["graphdmd"].space(task)["rank"]
+    dynamics = FeaturePropagation(stride=2)
+    shares = [AddDMDModes(energy=share, dynamics=dynamics, modes="exact")(task.data) for share in EXACT_ENERGIES]
+    assert ranks == tuple(data.dmd_eigs.numel() for data in shares)
 
 
 def test_architecture_leaves_out_what_only_training_needs():
