@@ -3,7 +3,8 @@
 Known models see the same choices of learning rate, weight decay, dropout and hidden units, beside those of their own:
 attention heads of GAT, the teleport probability of APPNP and GPRGNN, normalisation of GPS, and, but for those that have
 it anyway, a linear map beside each layer. On tasks with many labels they also see the same choices of depth and
-normalisation. Directed graphs are made undirected.
+normalisation, and tuning trains a setting once; on the others five times, on as many splits or from as many
+initialisations. Directed graphs are made undirected.
 
 `dmd` is `GraphDMD` where labels are few, with the modes that keep 70 % or 85 % of the energy, linear, with activation,
 or with a skip term, too; where labels are many it is `DMDGNN`, with and without local term. Of learning rate and
@@ -47,14 +48,20 @@ TRAINING: Space = {
 }
 DMD: Space = TRAINING | {"lr": (0.01,), "dropout": (0.5,)}
 SKIP: Space = {"skip": (0, 1)}
-# With few labels one or two layers are enough for all models, and more choices would only make their tuning worse.
+# With less labels one or two layers are enough for all models, more choices would only make their tuning worse, and a
+# single training does not tell settings apart.
 MANY_LABELS = 3000
 DEEP: Space = SKIP | {"num_layers": (2, 4, 8), "norm": ("none", "batch_norm")}
 
 
+def many_labels(task: GraphTask) -> bool:
+    """Whether a task gives deeper models enough to learn from."""
+    return len(cast(Split, task.split(0)).train) >= MANY_LABELS
+
+
 def contender(name: str, task: GraphTask) -> Contender:
     """A model of the registry with its choices on a task."""
-    deep = len(cast(Split, task.split(0)).train) >= MANY_LABELS
+    deep = many_labels(task)
     model = target_model(("dmdgnn" if deep else "graphdmd") if name == "dmd" else name)
     shape = {key: choices for key, choices in (DEEP if deep else SKIP).items() if key in model.optional}
     space = {**(DMD if name == "dmd" else TRAINING), **shape, **model.own(task)}
@@ -72,6 +79,7 @@ if __name__ == "__main__":
         trials=16,
         tuning_splits=range(5),
         tuning_seeds=5,
+        tune_once=many_labels,
         seconds=400,
         ours="dmd",
     )

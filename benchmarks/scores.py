@@ -40,6 +40,7 @@ def main(
     trials: int = 10,
     tuning_splits: Sequence[int] = (0, 1),
     tuning_seeds: int = 1,
+    tune_once: Callable[[GraphTask], bool] | None = None,
     seeds: int = 10,
     seconds: float | None = None,
     metrics: Sequence[str] = (),
@@ -60,6 +61,7 @@ def main(
         trials: Upper limit of settings by default.
         tuning_splits: Splits that tuning trains on, where a task has them.
         tuning_seeds: Initialisations of which tuning takes the mean, on tasks of one split.
+        tune_once: Whether on a task tuning trains a setting once, whatever the two above are.
         seeds: Initialisations by default, on tasks of one split.
         seconds: Time limit of the tuning of one model on one task by default.
         metrics: Further metrics of the test scores, by which nothing is chosen.
@@ -104,6 +106,7 @@ def main(
             seconds=arguments.seconds,
             tuning_splits=tuning_splits,
             tuning_seeds=tuning_seeds,
+            tune_once=tune_once,
             path=arguments.out.with_suffix(".jsonl"),
             metrics=metrics,
         )
@@ -126,6 +129,7 @@ def run(
     seconds: float | None,
     tuning_splits: Sequence[int],
     tuning_seeds: int,
+    tune_once: Callable[[GraphTask], bool] | None,
     path: Path,
     metrics: Sequence[str],
 ) -> list[Row]:
@@ -133,6 +137,8 @@ def run(
     name, protocol, options = named(label)
     task = graphtasks.load(name, split=protocol, **options)
     count = len(task.splits)
+    if tune_once is not None and tune_once(task):
+        tuning_splits, tuning_seeds = (0,), 1
     comparison = graphtasks.compare(
         [dataclasses.replace(make(task), name=model) for model, make in models.items()],
         [task],

@@ -107,6 +107,13 @@ def test_tasks_of_one_split_are_tuned_with_several_seeds(run, tmp_path):
     assert seeds == {"karate": {0}, "ring-transfer": {0, 1, 2}}
 
 
+@pytest.mark.parametrize("once", [False, True])
+def test_tuning_trains_a_setting_once_where_asked_to(run, tmp_path, once):
+    run("--splits", "3", models={"near": MODELS["near"]}, tuning_splits=(1, 2), tune_once=lambda task: once)
+    rows = map(json.loads, (tmp_path / "x.jsonl").read_text().splitlines())
+    assert {row["split"] for row in rows if row["phase"] == "trial"} == ({0} if once else {1, 2})
+
+
 def test_nothing_is_trained_twice(run, tmp_path, capsys):
     whole = run("--splits", "2")
     lines = (tmp_path / "x.jsonl").read_text().splitlines(keepends=True)
