@@ -69,6 +69,9 @@ def _pyg(
     def build(task: GraphTask, params: Params) -> nn.Module:
         norm = params.get("norm", "none")
         arguments = {**fixed, **{name: params[name] for name in own}, "norm": None if norm == "none" else norm}
+        if norm == "batch_norm":
+            # A graph is one batch: its own statistics are exact, where running ones lag behind by tens of epochs.
+            arguments["norm_kwargs"] = {"track_running_stats": len(task.graphs) > 1}
         if normalized:
             arguments |= {"normalize": False, "symmetric": is_symmetric(task)}
         return cls(

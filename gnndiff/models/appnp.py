@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch_geometric.nn import APPNP
@@ -36,6 +38,7 @@ class APPNPNet(torch.nn.Module):
         alpha (float, optional): Teleport probability :math:`\alpha`. (default: :obj:`0.1`)
         dropout (float, optional): Dropout probability of hidden units. (default: :obj:`0.0`)
         norm (str, optional): Normalisation of hidden units, as :obj:`"batch_norm"`. (default: :obj:`None`)
+        norm_kwargs (dict, optional): Arguments of the normalisation. (default: :obj:`None`)
         normalize (bool, optional): Whether to add self-loops and normalise by both degrees; if :obj:`False`, the
             edges have weights that were. (default: :obj:`True`)
         symmetric (bool, optional): Whether the sparse adjacency is symmetric, which makes the backward pass cheaper.
@@ -61,6 +64,7 @@ class APPNPNet(torch.nn.Module):
         alpha: float = 0.1,
         dropout: float = 0.0,
         norm: str | None = None,
+        norm_kwargs: dict[str, Any] | None = None,
         normalize: bool = True,
         symmetric: bool = False,
     ) -> None:
@@ -72,6 +76,7 @@ class APPNPNet(torch.nn.Module):
             out_channels=out_channels,
             dropout=float(dropout),
             norm=norm,
+            norm_kwargs=norm_kwargs,
         )
         self.prop = (_SymmetricAPPNP if symmetric else APPNP)(K, alpha, normalize=normalize)
 

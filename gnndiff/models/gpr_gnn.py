@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import Parameter
@@ -104,6 +106,7 @@ class GPRGNN(torch.nn.Module):
         dropout (float, optional): Dropout probability of hidden units and before the propagation.
             (default: :obj:`0.0`)
         norm (str, optional): Normalisation of hidden units, as :obj:`"batch_norm"`. (default: :obj:`None`)
+        norm_kwargs (dict, optional): Arguments of the normalisation. (default: :obj:`None`)
         normalize (bool, optional): Whether to add self-loops and normalise by both degrees; if :obj:`False`, the
             edges have weights that were. (default: :obj:`True`)
         symmetric (bool, optional): Whether the sparse adjacency is symmetric, which makes the backward pass cheaper.
@@ -129,6 +132,7 @@ class GPRGNN(torch.nn.Module):
         alpha: float = 0.1,
         dropout: float = 0.0,
         norm: str | None = None,
+        norm_kwargs: dict[str, Any] | None = None,
         normalize: bool = True,
         symmetric: bool = False,
     ) -> None:
@@ -141,6 +145,7 @@ class GPRGNN(torch.nn.Module):
             out_channels=out_channels,
             dropout=self.dropout,
             norm=norm,
+            norm_kwargs=norm_kwargs,
         )
         self.prop = GPRProp(K, alpha, normalize=normalize, symmetric=symmetric)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -34,6 +34,7 @@ class GPS(torch.nn.Module):
             :obj:`"performer"`, an approximation whose cost grows with the number. (default: :obj:`"multihead"`)
         norm (str, optional): Normalisation in the blocks, or :obj:`None`, which is the better one where few nodes are
             labelled. (default: :obj:`"batch_norm"`)
+        norm_kwargs (dict, optional): Arguments of the normalisation. (default: :obj:`None`)
         normalize (bool, optional): Whether to add self-loops and normalise by both degrees; if :obj:`False`, the
             edges have weights that were. (default: :obj:`True`)
         symmetric (bool, optional): Whether the sparse adjacency is symmetric, which makes the backward pass cheaper.
@@ -59,6 +60,7 @@ class GPS(torch.nn.Module):
         dropout: float = 0.0,
         attn_type: Literal["multihead", "performer"] = "multihead",
         norm: str | None = "batch_norm",
+        norm_kwargs: dict[str, Any] | None = None,
         normalize: bool = True,
         symmetric: bool = False,
     ) -> None:
@@ -75,6 +77,7 @@ class GPS(torch.nn.Module):
                 heads=heads,
                 dropout=self.dropout,
                 norm=norm,
+                norm_kwargs=norm_kwargs,
                 attn_type=attn_type,
                 attn_kwargs=attn_kwargs,
             )

@@ -204,7 +204,7 @@ def test_optional_hyperparameters_change_the_architecture(task):
     assert type(MODELS["gat"].build(task, params | {"skip": 1})) is SkipGAT
     for name in ("mlp", "gcn", "sage"):
         norms = MODELS[name].build(task, params | {"norm": "batch_norm"}).norms
-        assert norms[0].module.running_mean.shape == (8,)
+        assert norms[0].module.weight.shape == (8,)
 
 
 def test_attention_of_large_graphs_is_approximate(task):
@@ -264,3 +264,12 @@ def test_links_whose_messages_lack_the_rank_lose():
     result = graphtasks.compare([model.contender("dmdgnn", task, space)], [task], splits=[0], trials=2, config=SHORT)
     assert sorted(status[:13] for status in result.trials["status"]) == ["DivergedError", "ok"]
     assert json.loads(result.runs["setting"].item())["rank"] == 4
+
+
+@pytest.mark.parametrize("name", ["mlp", "gcn", "gat", "appnp", "gprgnn", "gps", "dmdgnn", "dmdgps"])
+def test_one_graph_is_normalised_by_its_own_statistics(name, task):
+    params = {key: choices[0] for key, choices in first_choices(MODELS[name], task).items()} | {"norm": "batch_norm"}
+    assert any("norm" in key for key in MODELS[name].build(task, params).state_dict())
+    assert not any("running" in key for key in MODELS[name].build(task, params).state_dict())
+    graphs = graphtasks.load("ring-transfer", hops=2, num_graphs=50)
+    assert any("running" in key for key in MODELS[name].build(graphs, params).state_dict())
