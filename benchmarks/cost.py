@@ -197,7 +197,7 @@ def train(epochs: str, folder: str) -> Row:
     warm = Data(x=torch.randn(100, 4), dmd_modes=torch.randn(100, 2), dmd_eigs=torch.rand(1, 2))
     fit(DMDGNN(4, 4, 2, 2, rank=2), ModeLoader(warm, context=9, batch_size=9), torch.zeros(100, dtype=torch.int64), 1)
     imported = resident()
-    y, eigs = torch.load(f"{folder}/rest")
+    y, eigs = torch.load(f"{folder}/rest", weights_only=True)
     x, modes = (
         torch.from_numpy(np.fromfile(f"{folder}/{name}", "float32").reshape(len(y), -1)) for name in ("x", "modes")
     )
