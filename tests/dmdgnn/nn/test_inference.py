@@ -110,6 +110,8 @@ def test_what_it_cannot_do(data):
         model(jk="cat").inference(loader)
     with pytest.raises(InputError, match="all nodes at once"):
         model(norm="GraphNorm").inference(loader)
+    with pytest.raises(InputError, match="track_running_stats"):
+        model(norm="batch_norm", norm_kwargs={"track_running_stats": False}).inference(loader)
     for options in ({"input_nodes": torch.tensor([0, 2])}, {"drop_last": True}):
         missing = ModeLoader(data, batch_size=7, **options)
         with pytest.raises(InputError, match="expected all nodes once"):
