@@ -48,7 +48,7 @@ TRAINING: Space = {
 }
 DMD: Space = TRAINING | {"lr": (0.01,), "dropout": (0.5,)}
 SKIP: Space = {"skip": (0, 1)}
-# With less labels one or two layers are enough for all models, more choices would only make their tuning worse, and a
+# With fewer labels one or two layers are enough for all models, more choices would only make their tuning worse, and a
 # single training does not tell settings apart.
 MANY_LABELS = 3000
 DEEP: Space = SKIP | {"num_layers": (2, 4, 8), "norm": ("none", "batch_norm")}

@@ -87,6 +87,7 @@ def main(
         **{name: getattr(arguments, name) for name in ("trials", "splits", "seeds", "seconds")},
         "tuning_splits": list(tuning_splits),
         "tuning_seeds": tuning_seeds,
+        "tune_once": None if tune_once is None else tune_once.__name__,
         "config": dataclasses.asdict(config),
         **({"metrics": list(metrics)} if metrics else {}),
     }

@@ -70,7 +70,7 @@ def _pyg(
         norm = params.get("norm", "none")
         arguments = {**fixed, **{name: params[name] for name in own}, "norm": None if norm == "none" else norm}
         if norm == "batch_norm":
-            # A graph is one batch: its own statistics are exact, where running ones lag behind by tens of epochs.
+            # A whole graph is one batch: its own statistics are exact, where running ones lag by tens of epochs.
             arguments["norm_kwargs"] = {"track_running_stats": len(task.graphs) > 1}
         if normalized:
             arguments |= {"normalize": False, "symmetric": is_symmetric(task)}

@@ -89,16 +89,8 @@ def test_rows_are_the_runs_of_a_comparison(run, tmp_path, capsys):
 
 
 def test_tasks_of_one_split_are_tuned_with_several_seeds(run, tmp_path):
-    models = {"near": MODELS["near"]}
-    run(
-        "--splits",
-        "1",
-        "--seeds",
-        "2",
-        tasks=["karate", "ring-transfer:hops=2:num_graphs=50"],
-        models=models,
-        tuning_seeds=3,
-    )
+    tasks = ["karate", "ring-transfer:hops=2:num_graphs=50"]
+    run("--splits", "1", "--seeds", "2", tasks=tasks, models={"near": MODELS["near"]}, tuning_seeds=3)
     rows = list(map(json.loads, (tmp_path / "x.jsonl").read_text().splitlines()))
     seeds = {
         task: {row["seed"] for row in rows if row["task"] == task and row["phase"] == "trial"}
@@ -112,6 +104,17 @@ def test_tuning_trains_a_setting_once_where_asked_to(run, tmp_path, once):
     run("--splits", "3", models={"near": MODELS["near"]}, tuning_splits=(1, 2), tune_once=lambda task: once)
     rows = map(json.loads, (tmp_path / "x.jsonl").read_text().splitlines())
     assert {row["split"] for row in rows if row["phase"] == "trial"} == ({0} if once else {1, 2})
+
+
+def test_rows_tuned_in_another_way_are_not_mixed(run, tmp_path, capsys):
+    def small(task):
+        return True
+
+    run("--splits", "1", tune_once=small)
+    assert json.loads((tmp_path / "x.json").read_text())["protocol"]["tune_once"] == "small"
+    with pytest.raises(SystemExit):
+        run("--splits", "1")
+    assert "tune_once differ" in capsys.readouterr().err
 
 
 def test_nothing_is_trained_twice(run, tmp_path, capsys):
