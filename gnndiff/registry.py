@@ -52,6 +52,8 @@ EXACT_ENERGIES = (0.7, 0.85, 0.99)
 # Of modes from the steps of few features, which are all alike after some tens of steps.
 STEP_RANKS = (16, 48)
 SERIES_RANKS = (1, 2, 4)
+# The largest graph whose pairs of nodes an attention layer can afford on a CPU.
+MAX_ATTENTION = 2500
 
 
 def _pyg(
@@ -252,9 +254,6 @@ def _dmd_gps_transform(params: Params) -> Callable[[Data], Data]:
 
     return prepare
 
-
-# The largest graph whose pairs of nodes an attention layer can afford on a CPU.
-MAX_ATTENTION = 2500
 
 MODELS = {
     "mlp": TargetModel(_pyg(MLP)),
