@@ -224,8 +224,12 @@ class DMDGNN(BasicGNN):
         for norm in self.norms if self.supports_norm_batch else ():
             if not isinstance(norm, torch.nn.Identity) and getattr(norm, "mode", None) != "node":
                 raise InputError(f"got the norm {norm}, which needs all nodes at once: take BatchNorm or mode='node'")
-        if any(getattr(part, "track_running_stats", True) is False for part in self.norms.modules()):
-            raise InputError("a norm takes the statistics of a batch, here not all nodes: let it track_running_stats")
+        for norm in self.norms:
+            if any(getattr(part, "track_running_stats", True) is False for part in norm.modules()):
+                raise InputError(
+                    f"got the norm {norm}, which takes the statistics of a batch, and batches lack nodes: train it "
+                    "with track_running_stats=True"
+                )
 
     def _after(self, layer: int, x: Tensor) -> Tensor:
         """What follows a convolution in `forward`, without dropout."""
