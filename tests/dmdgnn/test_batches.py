@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from dmdgnn import DMD, InputError, RankError
 from dmdgnn.kernels import thin_svd
+from matrices import randn
 
 F64 = torch.float64
 BATCHES = [(3,), (2, 2)]
@@ -29,14 +30,6 @@ OPTIONS = [
     {"total_least_squares": True, "forward_backward": True},
     {"total_least_squares": True, "constraint": "symmetric", "ridge": 0.1},
 ]
-
-
-def randn(*shape, seed=0):
-    return torch.randn(shape, dtype=F64, generator=torch.Generator().manual_seed(seed))
-
-
-def orthonormal(n, r, seed=0):
-    return torch.linalg.qr(randn(n, r, seed=seed)).Q
 
 
 def snapshots(*batch, n=12, f=7, rank=None, seed=0):

@@ -5,6 +5,7 @@ import torch
 
 from dmdgnn import DMD, LowRankOperator
 from dmdgnn.kernels import Moments, thin_svd
+from matrices import randn
 
 pytestmark = [
     pytest.mark.cuda,
@@ -22,10 +23,6 @@ OPTIONS = [
     {"forward_backward": True},
     {"total_least_squares": True},
 ]
-
-
-def randn(*shape, seed=0):
-    return torch.randn(*shape, dtype=F64, generator=torch.Generator().manual_seed(seed))
 
 
 @pytest.mark.parametrize("method", ["auto", "gram", "full", "randomized"])

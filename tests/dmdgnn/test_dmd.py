@@ -7,16 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dmdgnn import DMD, InputError, RankError
+from matrices import assert_parallel, orthonormal, randn
 
 F64 = torch.float64
-
-
-def randn(*shape, seed=0):
-    return torch.randn(shape, dtype=F64, generator=torch.Generator().manual_seed(seed))
-
-
-def orthonormal(n, r, seed=0):
-    return torch.linalg.qr(randn(n, r, seed=seed)).Q
 
 
 def symmetric_system(n=7, seed=0):
@@ -29,13 +22,6 @@ def symmetric_system(n=7, seed=0):
 def pydmd_eigenpairs(model):
     order = np.lexsort((-model.eigs.imag, -np.abs(model.eigs).round(9)))
     return torch.from_numpy(model.eigs[order]), torch.from_numpy(model.modes[:, order])
-
-
-def assert_parallel(modes, others):
-    """Columns agree up to a complex factor."""
-    modes, others = modes.to(torch.complex128), others.to(torch.complex128)
-    cosines = (modes.conj() * others).sum(0).abs() / (modes.norm(dim=0) * others.norm(dim=0))
-    torch.testing.assert_close(cosines, torch.ones_like(cosines), rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("modes", ["exact", "projected"])

@@ -1,7 +1,6 @@
 """Modes in time: systems whose frequencies, rates and futures are known, and PyDMD on the same data."""
 
 import math
-import warnings
 
 import numpy as np
 import pydmd
@@ -10,6 +9,7 @@ import torch
 
 from dmdgnn import DMD, InputError
 from dmdgnn.kernels.moments import Moments
+from matrices import assert_parallel, pydmd_fit, randn
 
 F64 = torch.float64
 PROPERTIES = (
@@ -22,14 +22,6 @@ PROPERTIES = (
     "frequency",
     "growth_rate",
 )
-
-
-def randn(*shape, seed=0):
-    return torch.randn(shape, dtype=F64, generator=torch.Generator().manual_seed(seed))
-
-
-def orthonormal(n, r, seed=0):
-    return torch.linalg.qr(randn(n, r, seed=seed)).Q
 
 
 def tensor(*values):
@@ -104,13 +96,6 @@ SERIES = {
 }
 
 
-def pydmd_fit(model, *snapshots):
-    """PyDMD warns of the condition of its data."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return model.fit(*(snapshot.numpy() for snapshot in snapshots))
-
-
 def order(eigs):
     """By modulus; where that is the same, by imaginary part."""
     eigs = np.asarray(eigs)
@@ -122,13 +107,6 @@ def contributions(model):
     eigs, modes, dynamics = (torch.as_tensor(getattr(model, name)) for name in ("eigs", "modes", "dynamics"))
     parts = torch.einsum("nr,rt->rnt", modes.to(torch.complex128), dynamics.to(torch.complex128))
     return parts[order(eigs)]
-
-
-def assert_parallel(modes, others, atol=1e-8):
-    """Columns agree up to a complex factor."""
-    modes, others = modes.to(torch.complex128), others.to(torch.complex128)
-    cosines = (modes.conj() * others).sum(0).abs() / (modes.norm(dim=0) * others.norm(dim=0))
-    torch.testing.assert_close(cosines, torch.ones_like(cosines), rtol=0, atol=atol)
 
 
 def assert_near(actual, expected, atol=1e-7):

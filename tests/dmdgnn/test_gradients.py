@@ -6,16 +6,9 @@ from torch.autograd import gradcheck
 
 from dmdgnn import DMD, GradientError, InputError
 from dmdgnn.kernels.autograd import Lyapunov, Polar
+from matrices import orthonormal, randn
 
 F64 = torch.float64
-
-
-def randn(*shape, seed=0):
-    return torch.randn(shape, dtype=F64, generator=torch.Generator().manual_seed(seed))
-
-
-def orthonormal(n, r, seed=0):
-    return torch.linalg.qr(randn(n, r, seed=seed)).Q
 
 
 def of_values(n, f, *values, seed=0):

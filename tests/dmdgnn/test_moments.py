@@ -7,6 +7,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from dmdgnn import DMD, InputError, RankError
 from dmdgnn.kernels import Moments, RowChunks
+from matrices import randn
 
 F64 = torch.float64
 OPTIONS = [
@@ -34,10 +35,6 @@ RULES = [
     ({"rank": "optimal"}, F64),
 ]
 PARTS = ("XX", "XY", "YY")
-
-
-def randn(*shape, seed=0):
-    return torch.randn(shape, dtype=F64, generator=torch.Generator().manual_seed(seed))
 
 
 def snapshots(n=60, f=8, seed=0):

@@ -8,13 +8,10 @@ from hypothesis import strategies as st
 from dmdgnn import DMD, InputError, LowRankOperator
 from dmdgnn.errors import MissingPackageError
 from dmdgnn.testing import LowRankOperatorTestCase
+from matrices import randn
 
 CORES = ["diagonal", "square"]
 PTR = torch.tensor([0, 3, 8, 12, 14])
-
-
-def randn(*shape, seed=0):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def make(core="square", n=6, r=3, seed=0, batch=()):

@@ -7,6 +7,7 @@ from torch_geometric.data import Batch, Data
 import dmdgnn.dmd
 from dmdgnn import DMD, InputError, LowRankOperator
 from dmdgnn.kernels import Ragged
+from matrices import randn
 
 F64 = torch.float64
 ATOL = {torch.float32: 2e-4, F64: 1e-9}
@@ -29,10 +30,6 @@ OPTIONS = [
 
 sizes_lists = st.lists(st.integers(1, 12), min_size=1, max_size=8)
 seeds = st.integers(0, 2**31 - 1)
-
-
-def randn(*shape, seed=0):
-    return torch.randn(shape, dtype=F64, generator=torch.Generator().manual_seed(seed))
 
 
 def ptr_of(sizes):

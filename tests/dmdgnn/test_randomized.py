@@ -7,13 +7,10 @@ from sklearn.utils.extmath import randomized_svd
 
 from dmdgnn import DMD, InputError, RankError
 from dmdgnn.kernels import thin_svd
+from matrices import randn
 
 F64 = torch.float64
 SHAPES = [(60, 40), (40, 60), (200, 12)]
-
-
-def randn(*shape, seed=0):
-    return torch.randn(shape, dtype=F64, generator=torch.Generator().manual_seed(seed))
 
 
 def matrix_with(values, n, f, seed=0):

@@ -9,17 +9,10 @@ from pydmd.utils import _svht
 
 from dmdgnn import DMD, InputError
 from dmdgnn.kernels import Truncation, thin_svd
+from matrices import orthonormal, randn
 
 F64 = torch.float64
 SHAPES = [(60, 40), (40, 60), (50, 50), (300, 20)]
-
-
-def randn(*shape, seed=0):
-    return torch.randn(shape, dtype=F64, generator=torch.Generator().manual_seed(seed))
-
-
-def orthonormal(n, r, seed=0):
-    return torch.linalg.qr(randn(n, r, seed=seed)).Q
 
 
 def noisy(n, f, seed=0):
