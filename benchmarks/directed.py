@@ -36,7 +36,7 @@ TASKS = ("chameleon-filtered-directed", "cora-ml-directed", "advection")
 TRAINING: Space = {"lr": (0.01, 0.005), "weight_decay": (0.0, 5e-4, 5e-3), "dropout": (0.2, 0.5, 0.8), "hidden": (64,)}
 # One feature has one mode, but the states of a series have many; and forecasts need less regularisation.
 SERIES: Space = {"lr": (0.01, 0.005), "weight_decay": (0.0, 5e-4), "dropout": (0.0, 0.2), "hidden": (16,)}
-SERIES_MODES: Space = {"rank": (32, 64, 128), "burn_in": (0, 2), "local": (0, 1)}
+SERIES_MODES: Space = {"rank": (32, 64, 128), "burn_in": (0, 2), "local": ("none", "gcn")}
 
 
 class DirGCN(BasicGNN):
@@ -57,7 +57,7 @@ def _dir_gcn(task: GraphTask, params: Params) -> nn.Module:
 
 # A model, whether it is trained on the undirected graph, and those of its hyperparameters that are fixed.
 MODELS: dict[str, tuple[TargetModel, bool, Space]] = {
-    "dmdgnn": (target_model("dmdgnn"), True, {}),
+    "dmdgnn": (target_model("dmdgnn"), True, {"local": ("none", "gcn")}),
     "dmdgnn-dir": (target_model("dmdgnn-dir"), False, {}),
     "gcn": (dataclasses.replace(target_model("gcn"), prepare=lambda params: None), True, {"skip": (1,)}),
     "dir-gcn": (TargetModel(_dir_gcn), False, {}),
@@ -74,7 +74,7 @@ def contender(name: str, task: GraphTask) -> Contender:
         own = SERIES_MODES if model.prepared_by else {}
         prepare = partial(_of_states, states, model.prepare)
         model = dataclasses.replace(model, own=lambda task: own, prepare=prepare)
-    return model.contender(name, task, {**training, **fixed, **model.own(task)}, undirected=undirected)
+    return model.contender(name, task, {**training, **model.own(task), **fixed}, undirected=undirected)
 
 
 def _of_states(

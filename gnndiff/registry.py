@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch_geometric.data import Batch, Data
-from torch_geometric.nn import GCNConv
+from torch_geometric.nn import GCNConv, SAGEConv
 from torch_geometric.nn.models import GCN, MLP, GraphSAGE
 from torch_geometric.transforms import (
     AddSelfLoops,
@@ -39,6 +39,7 @@ from gnndiff.models import (
     SymmetricGCN,
     SymmetricGCNConv,
     SymmetricGraphSAGE,
+    SymmetricSAGEConv,
 )
 from gnndiff.models.gcn_gru import GCNGRU
 from gnndiff.space import Params, Space
@@ -107,17 +108,19 @@ def _exact_ranks(task: GraphTask) -> tuple[int, ...]:
 
 
 def _dmd_space(task: GraphTask) -> Space:
-    return {"rank": _ranks(task, DMD_RANKS), "burn_in": (0, 2), "local": (0, 1)}
+    return {"rank": _ranks(task, DMD_RANKS), "burn_in": (0, 2), "local": ("none", "gcn", "sage")}
 
 
 def _dmdgnn(task: GraphTask, params: Params) -> nn.Module:
-    conv = partial(SymmetricGCNConv if is_symmetric(task) else GCNConv, bias=False, normalize=False)
-    return _pyg(DMDGNN, "rank", skip=True, local=conv if params["local"] else False)(task, params)
+    gcn = partial(SymmetricGCNConv if is_symmetric(task) else GCNConv, bias=False, normalize=False)
+    sage = partial(SAGEConv if task.directed else SymmetricSAGEConv, bias=False, root_weight=False)
+    local = {"none": False, "gcn": gcn, "sage": sage}[str(params["local"])]
+    return _pyg(DMDGNN, "rank", skip=True, local=local)(task, params)
 
 
 def _dmd_transform(params: Params) -> Compose:
     modes = AddDMDModes(rank=int(params["rank"]), dynamics=FeaturePropagation(burn_in=int(params["burn_in"])))
-    return Compose([modes, _NORMALIZED(params)])
+    return Compose([modes, (_PLAIN if params["local"] == "sage" else _NORMALIZED)(params)])
 
 
 def _graphdmd(task: GraphTask, params: Params) -> nn.Module:
@@ -137,7 +140,11 @@ def _graphdmd_transform(params: Params) -> AddDMDModes:
 
 
 def _dir_dmd_space(task: GraphTask) -> Space:
-    return {name: choices for name, choices in _dmd_space(task).items() if name in ("rank", "burn_in", "local")}
+    return _dmd_space(task) | {"local": ("none", "gcn")}
+
+
+def _dir_dmdgnn(task: GraphTask, params: Params) -> nn.Module:
+    return _pyg(DirDMDGNN, "rank", skip=True, local=params["local"] == "gcn")(task, params)
 
 
 def _dir_dmd_transform(params: Params) -> Compose:
@@ -170,6 +177,8 @@ def _sparse(
 
 # The adjacency is normalised once, by the transform; the parameters are those of a model that does it itself.
 _NORMALIZED = _sparse(GCNNorm())
+# A mean over neighbours knows no weights.
+_PLAIN = _sparse(weight=None)
 
 
 def _gcn(task: GraphTask, params: Params) -> nn.Module:
@@ -178,7 +187,7 @@ def _gcn(task: GraphTask, params: Params) -> nn.Module:
 
 
 def _sage(task: GraphTask, params: Params) -> nn.Module:
-    # Its mean over neighbours knows no weights, so that only edges without a reverse matter.
+    # Without weights only edges without a reverse matter.
     return _pyg(GraphSAGE if task.directed else SymmetricGraphSAGE)(task, params)
 
 
@@ -258,7 +267,7 @@ def _dmd_gps_transform(params: Params) -> Callable[[Data], Data]:
 MODELS = {
     "mlp": TargetModel(_pyg(MLP)),
     "gcn": TargetModel(_gcn, prepare=_NORMALIZED, optional=OPTIONAL),
-    "sage": TargetModel(_sage, prepare=_sparse(weight=None)),
+    "sage": TargetModel(_sage, prepare=_PLAIN),
     "gat": TargetModel(_gat, own=lambda task: {"heads": (2, 4, 8)}, prepare=_gat_transform, optional=OPTIONAL),
     "appnp": TargetModel(
         _pyg(APPNPNet, "alpha", normalized=True), own=lambda task: {"alpha": (0.1, 0.2, 0.5)}, prepare=_NORMALIZED
@@ -283,10 +292,10 @@ MODELS = {
         _dmdgnn,
         own=_dmd_space,
         prepare=_dmd_transform,
-        prepared_by=("rank", "burn_in"),
+        prepared_by=("rank", "burn_in", "local"),
     ),
     "dmdgnn-dir": TargetModel(
-        _pyg(DirDMDGNN, "rank", "local", skip=True),
+        _dir_dmdgnn,
         own=_dir_dmd_space,
         prepare=_dir_dmd_transform,
         prepared_by=("rank", "burn_in"),

@@ -57,7 +57,7 @@ def test_models_of_a_pair_differ_in_direction_only(script, task, pair, request):
     without, kept = (script.contender(name, task) for name in pair)
     spaces = [{key: choices for key, choices in c.space.items() if key != "skip"} for c in (without, kept)]
     assert spaces[0] == spaces[1]
-    settings = {key: choices[0] for key, choices in kept.space.items() if key in ("rank", "burn_in")}
+    settings = {key: choices[0] for key, choices in kept.space.items() if key in ("rank", "burn_in", "local")}
     assert is_undirected(without.prepare(task, **settings).graphs[0].edge_index, num_nodes=task.num_nodes)
     assert torch.equal(kept.prepare(task, **settings).graphs[0].edge_index, task.graphs[0].edge_index)
 

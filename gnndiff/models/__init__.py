@@ -6,7 +6,7 @@ from gnndiff.models.gps import GPS
 from gnndiff.models.skip import SkipGAT, SkipGCN, SkipSymmetricGCN
 from gnndiff.models.symmetric_gat import SymmetricGAT
 from gnndiff.models.symmetric_gcn import SymmetricGCN, SymmetricGCNConv
-from gnndiff.models.symmetric_sage import SymmetricGraphSAGE
+from gnndiff.models.symmetric_sage import SymmetricGraphSAGE, SymmetricSAGEConv
 
 __all__ = [
     "GPRGNN",
@@ -20,4 +20,5 @@ __all__ = [
     "SymmetricGCN",
     "SymmetricGCNConv",
     "SymmetricGraphSAGE",
+    "SymmetricSAGEConv",
 ]

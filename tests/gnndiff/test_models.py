@@ -3,7 +3,7 @@ import warnings
 import pytest
 import torch
 from torch_geometric.data import Data
-from torch_geometric.nn import APPNP
+from torch_geometric.nn import APPNP, SAGEConv
 from torch_geometric.nn.models import GAT, GCN, GraphSAGE
 from torch_geometric.transforms import Compose, GCNNorm, ToSparseTensor
 
@@ -19,6 +19,7 @@ from gnndiff.models import (
     SymmetricGAT,
     SymmetricGCN,
     SymmetricGraphSAGE,
+    SymmetricSAGEConv,
 )
 from gnndiff.registry import MODELS
 from graphtasks.sparse import SparseFeatures, sparse_features
@@ -189,6 +190,15 @@ def test_symmetric_sage_is_pyg_s(in_channels):
     for given in (A, GRAPH):
         for tensor, other in zip(outputs_and_gradients(model, x, given), expected, strict=True):
             torch.testing.assert_close(tensor, other, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("in_channels", [5, 20])
+@pytest.mark.parametrize("options", [{"bias": False}, {"root_weight": False}, {"bias": False, "root_weight": False}])
+def test_symmetric_sage_layer_without_some_terms_is_pyg_s(in_channels, options):
+    x = features(6, in_channels)
+    peer, conv = (build(cls, in_channels, 8, **options) for cls in (SAGEConv, SymmetricSAGEConv))
+    A, *_ = matrix(GRAPH, nodes=6, normalize=False)
+    torch.testing.assert_close(conv(x, A), peer(x, GRAPH), atol=1e-6, rtol=1e-5)
 
 
 @pytest.mark.parametrize("heads", [1, 2, 4])

@@ -6,12 +6,12 @@ import math
 import pytest
 import torch
 from torch_geometric.data import Data
-from torch_geometric.nn import GAE
+from torch_geometric.nn import GAE, GCNConv, SAGEConv
 from torch_geometric.utils import is_undirected
 
 import graphtasks
 from dmdgnn.dynamics import FeaturePropagation
-from dmdgnn.nn import DMDEncoder
+from dmdgnn.nn import DMDGNN, DMDEncoder
 from dmdgnn.transforms import AddDMDModes
 from gnndiff.errors import ConfigError
 from gnndiff.models import SkipGAT, SkipGCN, SkipSymmetricGCN
@@ -243,7 +243,7 @@ def test_a_rank_that_the_features_lack_loses(task):
 def test_dmdgnn_of_links_is_the_encoder_of_an_autoencoder():
     task = graphtasks.load("les-miserables")
     model = MODELS["dmdgnn"]
-    params = {key: choices[0] for key, choices in model.space(task).items()} | {"local": 1}
+    params = {key: choices[0] for key, choices in model.space(task).items()} | {"local": "gcn"}
     network = model.build(task, params)
     hidden, data = params["hidden"], task.transform(model.prepare(params)).graph(0, "val")
     assert data.adj_t is not None  # the normalised adjacency, of which the network takes the products
@@ -255,6 +255,29 @@ def test_dmdgnn_of_links_is_the_encoder_of_an_autoencoder():
     del data.adj_t
     data.edge_index, data.edge_weight = graph.edge_index, graph.get("edge_weight")
     torch.testing.assert_close(graphtasks.forward(autoencoder.eval(), data), z)
+
+
+@pytest.mark.parametrize("directed", [False, True])
+@pytest.mark.parametrize(
+    ("local", "conv"),
+    [
+        ("none", False),
+        ("gcn", lambda ins, outs: GCNConv(ins, outs, bias=False)),
+        ("sage", lambda ins, outs: SAGEConv(ins, outs, bias=False, root_weight=False)),
+    ],
+)
+def test_local_terms_of_dmdgnn_are_pyg_s(local, conv, directed, task):
+    if directed:
+        ahead = task.graph().edge_index[:, task.graph().edge_index.diff(dim=0).squeeze() > 0]
+        task = task.transform(lambda data: data.update({"edge_index": ahead})).replace(directed=True)
+    params = {key: choices[0] for key, choices in MODELS["dmdgnn"].space(task).items()} | {"local": local}
+    network = MODELS["dmdgnn"].build(task, params).eval()
+    data = task.transform(MODELS["dmdgnn"].prepare(params)).graph()
+    size = task.num_features, params["hidden"], 2, task.num_outputs
+    peer = DMDGNN(*size, rank=params["rank"], skip=True, local=conv).eval()
+    peer.load_state_dict(network.state_dict())
+    expected = peer(data.x, task.graph().edge_index, data.dmd_modes, data.dmd_eigs)
+    torch.testing.assert_close(graphtasks.forward(network, data), expected, atol=1e-5, rtol=1e-4)
 
 
 def test_links_whose_messages_lack_the_rank_lose():
