@@ -10,6 +10,12 @@ def _one_thread():
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def _seed():
+    """A test draws the same by itself and after others."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture
 def real_data():
     """Folder of the raw files of public datasets."""

@@ -11,11 +11,6 @@ from dmdgnn.transforms import AddDMDModes
 F64 = torch.float64
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
-
-
 def graph(n=10, dtype=torch.float32):
     generator = torch.Generator().manual_seed(n)
     edge_index = torch.randint(n, (2, 3 * n), generator=generator)

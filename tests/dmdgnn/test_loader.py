@@ -19,11 +19,6 @@ F64 = torch.float64
 NO_EDGES = torch.empty(2, 0, dtype=torch.long)
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
-
-
 @pytest.fixture
 def data():
     edge_index = to_undirected(torch.randint(N, (2, 3 * N)))

@@ -11,11 +11,6 @@ EDGES = torch.tensor([[0, 1, 2, 3, 0], [1, 2, 3, 0, 2]])
 NO_EDGES = torch.empty(2, 0, dtype=torch.long)
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
-
-
 def filled(module):
     with torch.no_grad():
         for parameter in module.parameters():

@@ -22,11 +22,6 @@ LAMBDA = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
-
-
 def inputs(channels=4):
     return torch.randn(N, channels, dtype=F64), torch.randn(N, R, dtype=F64)
 

@@ -16,11 +16,6 @@ EIGS = {"real": torch.tensor([0.9, -0.5, 0.2], dtype=F64), "complex": torch.tens
 NORMS = ["batch_norm", "graph_norm", None]
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
-
-
 def gcn():
     return GCNConv(C, C)
 

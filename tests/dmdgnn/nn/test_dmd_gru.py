@@ -12,11 +12,6 @@ EDGES = torch.tensor([[0, 1, 2, 3], [1, 2, 3, 0]])
 EIGS = {"real": torch.tensor([0.9, -0.5, 0.2], dtype=F64), "complex": torch.tensor([0.9, 0.3 + 0.4j, 0.3 - 0.4j])}
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
-
-
 def fill(module, value=None):
     """All parameters at one value, or away from those of their reset."""
     with torch.no_grad():

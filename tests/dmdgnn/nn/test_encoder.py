@@ -18,11 +18,6 @@ EDGES = torch.tensor([[0, 1, 2, 3, 4, 0], [1, 2, 3, 4, 5, 5]])
 EIGS = {"real": torch.tensor([[0.9, -0.5, 0.2]]), "complex": torch.tensor([[0.9, 0.3 + 0.4j, 0.3 - 0.4j]])}
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
-
-
 @pytest.fixture
 def graph():
     return torch.randn(N, 4), EDGES, torch.randn(N, R)

@@ -15,11 +15,6 @@ REAL = torch.tensor([0.9, 0.5, -0.4], dtype=F64)
 COMPLEX = torch.tensor([0.9, 0.3 + 0.4j, 0.3 - 0.4j], dtype=torch.complex128)
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
-
-
 def randomise(module):
     with torch.no_grad():
         for parameter in module.parameters():

@@ -13,11 +13,6 @@ from dmdgnn.transforms import AddDMDModes
 N, F, R = 30, 5, 3
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
-
-
 @pytest.fixture
 def data():
     edge_index = to_undirected(torch.randint(N, (2, 2 * N)))
