@@ -115,7 +115,7 @@ def _dmdgnn(task: GraphTask, params: Params) -> nn.Module:
     gcn = partial(SymmetricGCNConv if is_symmetric(task) else GCNConv, bias=False, normalize=False)
     sage = partial(SAGEConv if task.directed else SymmetricSAGEConv, bias=False, root_weight=False)
     local = {"none": False, "gcn": gcn, "sage": sage}[str(params["local"])]
-    return _pyg(DMDGNN, "rank", skip=True, local=local)(task, params)
+    return _pyg(DMDGNN, "rank", skip=True, local=local, gate=0.0)(task, params)
 
 
 def _dmd_transform(params: Params) -> Compose:
@@ -144,7 +144,7 @@ def _dir_dmd_space(task: GraphTask) -> Space:
 
 
 def _dir_dmdgnn(task: GraphTask, params: Params) -> nn.Module:
-    return _pyg(DirDMDGNN, "rank", skip=True, local=params["local"] == "gcn")(task, params)
+    return _pyg(DirDMDGNN, "rank", skip=True, local=params["local"] == "gcn", gate=0.0)(task, params)
 
 
 def _dir_dmd_transform(params: Params) -> Compose:

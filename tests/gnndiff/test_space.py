@@ -245,9 +245,11 @@ def test_dmdgnn_of_links_is_the_encoder_of_an_autoencoder():
     model = MODELS["dmdgnn"]
     params = {key: choices[0] for key, choices in model.space(task).items()} | {"local": "gcn"}
     network = model.build(task, params)
+    for layer in network.convs:
+        torch.nn.init.ones_(layer.gate)
     hidden, data = params["hidden"], task.transform(model.prepare(params)).graph(0, "val")
     assert data.adj_t is not None  # the normalised adjacency, of which the network takes the products
-    autoencoder = GAE(DMDEncoder(77, hidden, hidden, params["rank"], skip=True))
+    autoencoder = GAE(DMDEncoder(77, hidden, hidden, params["rank"], skip=True, gate=0.0))
     autoencoder.encoder.gnn.load_state_dict(network.state_dict())
     z = graphtasks.forward(network.eval(), data)
     assert z.shape == (77, hidden)
@@ -272,9 +274,12 @@ def test_local_terms_of_dmdgnn_are_pyg_s(local, conv, directed, task):
         task = task.transform(lambda data: data.update({"edge_index": ahead})).replace(directed=True)
     params = {key: choices[0] for key, choices in MODELS["dmdgnn"].space(task).items()} | {"local": local}
     network = MODELS["dmdgnn"].build(task, params).eval()
+    for layer in network.convs:
+        assert layer.gate == 0
+        torch.nn.init.ones_(layer.gate)
     data = task.transform(MODELS["dmdgnn"].prepare(params)).graph()
     size = task.num_features, params["hidden"], 2, task.num_outputs
-    peer = DMDGNN(*size, rank=params["rank"], skip=True, local=conv).eval()
+    peer = DMDGNN(*size, rank=params["rank"], skip=True, local=conv, gate=0.0).eval()
     peer.load_state_dict(network.state_dict())
     expected = peer(data.x, task.graph().edge_index, data.dmd_modes, data.dmd_eigs)
     torch.testing.assert_close(graphtasks.forward(network, data), expected, atol=1e-5, rtol=1e-4)
