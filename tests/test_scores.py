@@ -226,12 +226,22 @@ def test_models_of_node_classification_get_the_same_choices(scores, monkeypatch)
     for name in script.MODELS:
         small, large = script.contender(name, few).space, script.contender(name, many).space
         for key, choices in script.TRAINING.items():
-            assert set(small[key]) == set(large[key]) <= set(choices)
-            assert name == "dmd" or small[key] == choices
+            assert large[key] == choices
+            assert set(small[key]) <= set(choices) if name == "dmd" else small[key] == choices
         assert "num_layers" not in small
         assert large["num_layers"] == script.DEEP["num_layers"]
         assert large.get("norm") == script.DEEP["norm"]
         assert math.prod(map(len, small.values())) >= 18
+
+
+def test_where_labels_are_many_the_modes_are_all_that_dmd_has_beyond_sage(scores, monkeypatch):
+    script = importlib.import_module("node_classification")
+    monkeypatch.setattr(script, "MANY_LABELS", 1)
+    sage, dmd = (script.contender(name, graphtasks.load("karate")).space for name in ("sage", "dmd"))
+    assert dmd["local"] == ("sage",)
+    assert {key: choices for key, choices in dmd.items() if len(choices) > 1} == {
+        key: choices for key, choices in sage.items() if len(choices) > 1
+    }
 
 
 def test_node_classification_trains_every_model(scores, tmp_path):
