@@ -46,7 +46,7 @@ class ParameterLayout:
         """Stacked tensors (..., *shape) of vectors (..., P)."""
         parts = vectors.split([math.prod(shape) for shape in self.shapes.values()], dim=-1)
         return {
-            name: part.reshape(*vectors.shape[:-1], *shape)
+            name: part.reshape((*vectors.shape[:-1], *shape))
             for part, (name, shape) in zip(parts, self.shapes.items(), strict=True)
         }
 

@@ -25,6 +25,8 @@ def test_flatten_and_unflatten_are_inverse(shapes, seed):
     assert len(vector) == layout.size
     for name, tensor in layout.unflatten(torch.stack([vector, 2 * vector])).items():
         torch.testing.assert_close(tensor, torch.stack([state[name], 2 * state[name]]), rtol=0, atol=0)
+    for name, tensor in layout.unflatten(vector).items():
+        torch.testing.assert_close(tensor, state[name], rtol=0, atol=0)
 
 
 def test_integer_buffers_are_not_parameters():
