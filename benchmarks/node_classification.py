@@ -17,7 +17,7 @@ of the others were not narrowed so: the effort is the same from here on only.
 from __future__ import annotations
 
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 from scores import main
 
@@ -61,6 +61,16 @@ def many_labels(task: GraphTask) -> bool:
     return len(cast(Split, task.split(0)).train) >= MANY_LABELS
 
 
+PROTOCOL: dict[str, Any] = {
+    "config": FitConfig(epochs=200, patience=40),
+    "trials": 16,
+    "tuning_splits": range(5),
+    "tuning_seeds": 5,
+    "tune_once": many_labels,
+    "seconds": 400,
+}
+
+
 def contender(name: str, task: GraphTask) -> Contender:
     """A model of the registry with its choices on a task."""
     deep = many_labels(task)
@@ -78,11 +88,6 @@ if __name__ == "__main__":
         __doc__,
         tasks=TASKS,
         models={name: partial(contender, name) for name in MODELS},
-        config=FitConfig(epochs=200, patience=40),
-        trials=16,
-        tuning_splits=range(5),
-        tuning_seeds=5,
-        tune_once=many_labels,
-        seconds=400,
         ours="dmd",
+        **PROTOCOL,
     )

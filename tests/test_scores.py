@@ -4,6 +4,7 @@ import importlib
 import json
 import math
 import sys
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -25,7 +26,7 @@ KEYS = [
 def scores(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     yield importlib.import_module("scores")
-    for name in ("scores", "measure", "node_classification", "link_prediction"):
+    for name in ("scores", "measure", "ablation", "node_classification", "link_prediction"):
         sys.modules.pop(name, None)
 
 
@@ -234,7 +235,7 @@ def test_models_of_node_classification_get_the_same_choices(scores, monkeypatch)
         assert math.prod(map(len, small.values())) >= 18
 
 
-def test_where_labels_are_many_the_modes_are_all_that_dmd_has_beyond_sage(scores, monkeypatch):
+def test_where_labels_are_many_dmd_and_sage_have_the_same_choices(scores, monkeypatch):
     script = importlib.import_module("node_classification")
     monkeypatch.setattr(script, "MANY_LABELS", 1)
     sage, dmd = (script.contender(name, graphtasks.load("karate")).space for name in ("sage", "dmd"))
@@ -242,6 +243,32 @@ def test_where_labels_are_many_the_modes_are_all_that_dmd_has_beyond_sage(scores
     assert {key: choices for key, choices in dmd.items() if len(choices) > 1} == {
         key: choices for key, choices in sage.items() if len(choices) > 1
     }
+
+
+def test_gates_that_are_kept_closed_leave_the_same_model_without_modes(scores, monkeypatch, tmp_path):
+    script, known = importlib.import_module("ablation"), importlib.import_module("node_classification")
+    task = graphtasks.load("karate")
+    with pytest.raises(ValueError, match="fewer than 3000 labels"):
+        script.contender("dmd-closed", task)
+    monkeypatch.setattr(known, "MANY_LABELS", 1)
+    opened, closed = (script.contender(name, task) for name in ("dmd", "dmd-closed"))
+    assert opened.space == closed.space
+    setting = {name: choices[0] for name, choices in opened.space.items()}
+    models = []
+    for contender in (opened, closed):
+        torch.manual_seed(0)
+        models.append(contender.build(task, **setting))
+    torch.testing.assert_close(models[0].state_dict(), models[1].state_dict(), rtol=0, atol=0)
+    fixed = [[name for name, p in model.named_parameters() if not p.requires_grad] for model in models]
+    assert fixed == [[], ["convs.0.gate", "convs.1.gate"]]
+    rows = scores.main(
+        script.__doc__,
+        tasks=["karate"],
+        models={name: partial(script.contender, name) for name in ("dmd-closed", "dmd")},
+        config=FitConfig(epochs=2),
+        argv=["--trials", "2", "--splits", "1", "--threads", "1", "--out", str(tmp_path / "x.json")],
+    )
+    assert [row["status"] for row in rows] == ["ok", "ok"]
 
 
 def test_node_classification_trains_every_model(scores, tmp_path):

@@ -1,0 +1,47 @@
+"""What do the modes add to the same model without them?
+
+`dmd` is that of `node_classification.py` where labels are many: GraphSAGE with a term of modes behind a gate, which
+starts closed. `dmd-closed` is the same model with the gates kept closed: the same initialisation, choices and trials,
+and no modes in what it computes. Each is tuned for itself.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+from typing import Any
+
+import node_classification
+from scores import main
+from torch import nn
+
+from dmdgnn.nn import DMDConv
+from graphtasks import Contender, GraphTask
+
+TASKS = ("actor", "minesweeper", "amazon-photo:tunedgnn", "amazon-computers:tunedgnn", "coauthor-cs:tunedgnn")
+
+
+def contender(name: str, task: GraphTask) -> Contender:
+    """The model with its modes, or without."""
+    if not node_classification.many_labels(task):
+        raise ValueError(f"{task.name} has fewer than {node_classification.MANY_LABELS} labels: no gate to keep closed")
+    made = node_classification.contender("dmd", task)
+    return made if name == "dmd" else dataclasses.replace(made, build=partial(_closed, made))
+
+
+def _closed(made: Contender, task: GraphTask, **params: Any) -> nn.Module:
+    model = made.build(task, **params)
+    for module in model.modules():
+        if isinstance(module, DMDConv) and module.gate is not None:
+            module.gate.requires_grad_(False)
+    return model
+
+
+if __name__ == "__main__":
+    main(
+        __doc__,
+        tasks=TASKS,
+        models={name: partial(contender, name) for name in ("dmd-closed", "dmd")},
+        ours="dmd",
+        **node_classification.PROTOCOL,
+    )
