@@ -106,6 +106,6 @@ if __name__ == "__main__":
         models={name: partial(contender, name) for name in MODELS},
         config=FitConfig(epochs=200, patience=40),
         tuning_splits=range(3),
-        seconds=300,
+        seconds=6000,
         ours="dmdgnn-dir",
     )

@@ -1,9 +1,10 @@
 """Does the DMD model embed nodes for link prediction better than known encoders that are tuned with the same effort?
 
 All encoders are those of PyG's graph autoencoder, whose decoder is the inner product of two rows. They have two layers
-and see the same choices of learning rate and dropout; the DMD model also has those of its modes. These come from the
-edges that messages pass along, never from one to predict: for the training and the validation part from training edges,
-for the test part from those of validation, too. Settings and epochs are chosen by the ROC-AUC of the validation part.
+and see the same choices of learning rate and dropout and, but for GraphSAGE, which has one anyway, of a linear map
+beside each layer; the DMD model also has those of its modes. These come from the edges that messages pass along, never
+from one to predict: for the training and the validation part from training edges, for the test part from those of
+validation, too. Settings and epochs are chosen by the ROC-AUC of the validation part.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ TRAINING: Space = {
     "hidden": (64,),
 }
 RANKS = (32, 64, 128)
-DYNAMICS: Space = {"burn_in": (0, 2), "modes": ("projected", "exact"), "skip": (0, 1)}
+SKIP: Space = {"skip": (0, 1)}
+DYNAMICS: Space = {"burn_in": (0, 2), "modes": ("projected", "exact"), **SKIP}
 
 
 def dmd_space(task: GraphTask) -> Space:
@@ -72,7 +74,10 @@ def autoencoder(name: str) -> TargetModel:
             dmd_autoencoder, dmd_space, prepare=modes, prepared_by=("rank", "burn_in", "modes"), optional=()
         )
     known = target_model(name)
-    return TargetModel(lambda task, params: GAE(known.build(task, params)), prepare=known.prepare, optional=())
+    shape = {key: choices for key, choices in SKIP.items() if key in known.optional}
+    return TargetModel(
+        lambda task, params: GAE(known.build(task, params)), lambda task: shape, prepare=known.prepare, optional=()
+    )
 
 
 def contender(name: str, task: GraphTask) -> Contender:
