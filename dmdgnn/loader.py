@@ -25,13 +25,16 @@ class ModeLoader(DataLoader):
         \hat{\mathbf{S}} = \sum_{i \in \mathcal{B}} \psi_i \mathbf{h}_i^{\top} + \frac{N - |\mathcal{B}|}{|\mathcal{C}|}
         \sum_{i \in \mathcal{C}} \psi_i \mathbf{h}_i^{\top} .
 
-    These weights are in `dmd_duals`, so that a model is called, and differentiated, as on a whole graph. Seeds may be
-    any nodes, as those with labels, and they count for no more than themselves.
+    These weights are in `dmd_duals`, and where modes have other names, in the duals of these, so that a model is
+    called, and differentiated, as on a whole graph. Seeds may be any nodes, as those with labels, and they count for no
+    more than themselves.
 
     **Bias and variance.** For given seeds and :math:`\mathbf{h}`, as in the first layer, the estimate is unbiased. With
     :math:`M = N - |\mathcal{B}|` other nodes, :math:`c = |\mathcal{C}|` and :math:`s^2` the variance, over M - 1, of
-    :math:`\psi_{ik} h_{if}` among them, the variance of an entry is :math:`M^2 s^2 (1 - c / M) / c`; relative to the
-    square of the entry, of the order of :math:`1 / c`, however large the graph is. In deeper layers the estimate is
+    :math:`\psi_{ik} h_{if}` among them, the variance of an entry is :math:`M^2 s^2 (1 - c / M) / c`. Relative to the
+    square of their sum :math:`M \mu` it is :math:`(s / \mu)^2 (1 - c / M) / c`, however large the graph is, where these
+    products have a mean :math:`\mu`; where they cancel each other, as those of a mode that the features have little of,
+    it grows to :math:`M / c`, and a context must be large. In deeper layers the estimate is
     biased, since hidden states are activations of noisy values, and since a node of the context counts M / c times in
     its own. Both bias and variance vanish for :math:`c \to M`, from where on a batch is exact.
 
@@ -39,7 +42,7 @@ class ModeLoader(DataLoader):
     and `batch_size`, the number of seeds, as batches of :class:`~torch_geometric.loader.NeighborLoader`, but no edges.
 
     Args:
-        data (Data): A graph with `dmd_modes`, `dmd_eigs` and perhaps `dmd_duals`, as
+        data (Data): A graph with `dmd_modes`, `dmd_eigs` and perhaps `dmd_duals`, or the same by other names, as
             :class:`~dmdgnn.transforms.AddDMDModes` stores them. Features and modes may lie on disk, as
             :obj:`torch.from_numpy` of a memmap.
         input_nodes (Tensor, optional): Seeds, as numbers (B) or a mask (N). (default: :obj:`None`, all nodes)
@@ -68,12 +71,14 @@ class ModeLoader(DataLoader):
         neighbors: NodeLoader | None = None,
         **kwargs: Any,
     ) -> None:
-        if data.get("dmd_modes") is None or data.get("dmd_eigs") is None:
+        names = [key.removesuffix("_modes") for key, _ in data if key.endswith("_modes")]
+        self.names = [name for name in names if f"{name}_eigs" in data]
+        if not self.names:
             raise InputError("the graph lacks dmd_modes or dmd_eigs: apply AddDMDModes")
         if context is not None and (isinstance(context, bool) or not isinstance(context, int) or context < 1):
             raise InputError(f"got context={context!r}, expected a positive number of nodes, or None")
         self.data = data
-        self.num_nodes = len(data.dmd_modes)
+        self.num_nodes = len(data[f"{self.names[0]}_modes"])
         self.input_nodes = self._numbers(input_nodes)
         self.context = context
         self.neighbors = neighbors
@@ -89,11 +94,12 @@ class ModeLoader(DataLoader):
         rest = self.num_nodes - len(seeds)
         others = _others(seeds, min(self.context, rest), self.num_nodes)
         batch = self._rows(torch.cat([seeds, others]), len(seeds))
-        readout = batch.dmd_modes if batch.get("dmd_duals") is None else batch.dmd_duals
-        weights = readout.new_zeros(len(readout), 1)
-        weights[: len(seeds)] = 1
-        weights[len(seeds) : len(seeds) + len(others)] = rest / max(1, len(others))
-        batch.dmd_duals = weights * readout
+        for name in self.names:
+            modes = batch[f"{name}_modes"]
+            weights = modes.new_zeros(len(modes), 1)
+            weights[: len(seeds)] = 1
+            weights[len(seeds) : len(seeds) + len(others)] = rest / max(1, len(others))
+            batch[f"{name}_duals"] = weights * batch.get(f"{name}_duals", modes)
         return batch
 
     def _rows(self, nodes: Tensor, seeds: int) -> Data:

@@ -182,7 +182,8 @@ class _BasicDirDMDConv(DirDMDConv):
 
 
 class DirDMDGNN(BasicGNN):
-    r"""A deep network of :class:`DirDMDConv` layers, as :class:`DMDGNN` is of :class:`DMDConv`.
+    r"""A deep network of :class:`DirDMDConv` layers, as :class:`DMDGNN` is of :class:`DMDConv`. It trains on the
+    batches of a :class:`~dmdgnn.loader.ModeLoader`, too.
 
     Args:
         in_channels (int): Size of each input sample.
@@ -242,6 +243,14 @@ class DirDMDGNN(BasicGNN):
         edge_attr = (*spectra, graphs, dmd_out_duals, dmd_in_duals)
         output: Tensor = super().forward(x, edge_index, edge_weight, edge_attr, batch)
         return output
+
+    def inference(self, loader: Any, device: torch.device | str | None = None, **kwargs: Any) -> Tensor:
+        """Not there: layers need the hidden states of all nodes.
+
+        Raises:
+            InputError: Always.
+        """
+        raise InputError("a directed model has no inference in batches: call it on the whole graph")
 
 
 def _gcn(in_channels: int, out_channels: int) -> GCNConv:

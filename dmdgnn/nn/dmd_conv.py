@@ -64,7 +64,8 @@ class DMDConv(torch.nn.Module):
           are taken,
           eigenvalues :math:`(r)` or :math:`(1, r)`, real or complex, or :math:`(B, r)` for :math:`B` graphs,
           edge indices :math:`(2, E)` and edge weights :math:`(E)` *(local term only)*,
-          batch vector :math:`(N)` for several graphs, or a :class:`dmdgnn.kernels.Ragged`,
+          batch vector :math:`(N)` for several graphs, or a :class:`dmdgnn.kernels.Ragged`, which
+          :func:`torch.compile` takes without breaking the graph,
           dual modes :math:`(N, r)` *(optional)*,
           summary :math:`\mathbf{\Psi}^{\top} \mathbf{X}` of all nodes, :math:`(r, F_{in})` or
           :math:`(B, r, F_{in})` *(optional: where it is known, or* :obj:`x` *and modes are of some of the nodes)*
@@ -133,11 +134,11 @@ class DMDConv(torch.nn.Module):
     ) -> Tensor:
         """Convolve `x`; see the class for shapes."""
         if isinstance(modes, LowRankOperator):
-            batch = modes.ragged if modes.ragged is not None else batch
+            batch = _of_operator(modes, batch)
             modes, eigs, duals = modes.spectrum()
         eigs = self._check(x, modes, eigs, duals, batch)
         readout = modes if duals is None else duals
-        ragged = self._ragged(batch, eigs)
+        ragged = self._ragged(batch, eigs, x.size(-2))
 
         # Psi^T (X W) = (Psi^T X) W: take the cheaper side first.
         num_nodes = x.size(-2)
@@ -189,18 +190,22 @@ class DMDConv(torch.nn.Module):
             raise InputError(
                 f"got dual modes {tuple(duals.shape)}, expected the shape of the modes {tuple(modes.shape)}"
             )
-        if {modes.dtype, modes.dtype if duals is None else duals.dtype} != {x.dtype}:
+        if {modes.dtype, modes.dtype if duals is None else duals.dtype, eigs.real.dtype} != {x.dtype}:
             raise InputError(
-                f"got modes of {modes.dtype} for x of {x.dtype}, expected the same real type: convert them; of complex "
-                "modes pass DMD.real_modes"
+                f"got modes of {modes.dtype} and eigenvalues of {eigs.dtype} for x of {x.dtype}, expected the same "
+                "precision, and real modes: convert them; of complex modes pass DMD.real_modes"
             )
         return eigs.view(-1) if batch is None else eigs
 
-    def _ragged(self, batch: Tensor | Ragged | None, eigs: Tensor) -> Ragged | None:
+    def _ragged(self, batch: Tensor | Ragged | None, eigs: Tensor, num_nodes: int) -> Ragged | None:
         if isinstance(batch, Tensor):
             batch = Ragged.from_batch(batch, eigs.size(0))
         if batch is not None and len(batch) != eigs.size(0):
             raise InputError(f"got {len(batch)} graphs and eigenvalues {tuple(eigs.shape)}, expected a row for each")
+        if batch is not None and batch.num_rows != num_nodes:
+            raise InputError(
+                f"got graphs of {batch.num_rows} nodes and features of {num_nodes}: pass those of one batch"
+            )
         return batch
 
     def _filtered(self, eigs: Tensor, summary: Tensor) -> Tensor:
@@ -214,6 +219,16 @@ class DMDConv(torch.nn.Module):
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.in_channels}, {self.out_channels}, rank={self.rank})"
+
+
+def _of_operator(operator: LowRankOperator, batch: Tensor | Ragged | None) -> Ragged | Tensor | None:
+    """The graphs of an operator, which those of the batch must be."""
+    if operator.ragged is None or batch is None:
+        return batch if operator.ragged is None else operator.ragged
+    given = Ragged.from_batch(batch, len(operator.ragged)) if isinstance(batch, Tensor) else batch
+    if not torch.equal(given.ptr, operator.ragged.ptr):
+        raise InputError("got an operator of other graphs than those of batch: leave out batch, or pass its operator")
+    return operator.ragged
 
 
 def _gcn(in_channels: int, out_channels: int) -> GCNConv:

@@ -49,13 +49,13 @@ class PolynomialFilter(torch.nn.Module):
     r"""A polynomial of the eigenvalue, the same for all modes and graphs: several steps of the dynamics at once.
 
     .. math::
-        g(\lambda) = \sum_{k=0}^{K} c_k\, T_k(\lambda) \quad\text{(real)}, \qquad
-        g(\lambda) = \sum_{k=0}^{K} c_k\, \lambda^k \quad\text{(complex)}.
+        g(\lambda) = \sum_{k=0}^{K} c_k\, T_k(\lambda).
 
     It depends on neither order, sign nor rotation of modes, and :math:`\mathbf{\Phi}\, g(\mathbf{\Lambda})\,
     \mathbf{\Phi}^{+}` is the polynomial of the operator on the span of the modes. Chebyshev polynomials
-    :math:`T_k` are well conditioned on :math:`[-1, 1]`, powers on the unit disk: there the eigenvalues of normalised
-    propagation are. Coefficients start as those of :math:`g(\lambda) = \lambda`.
+    :math:`T_k` are well conditioned on :math:`[-1, 1]`, where the eigenvalues of symmetrically normalised propagation
+    are. They grow away from the real axis, to :math:`|T_k(\pm i)| \approx (1 + \sqrt 2)^k / 2` on the unit circle: take
+    a low degree for complex eigenvalues. Coefficients start as those of :math:`g(\lambda) = \lambda`.
 
     Args:
         degree (int): Degree :math:`K \ge 1`: how many steps the filter reaches.
@@ -89,7 +89,7 @@ class PolynomialFilter(torch.nn.Module):
         """Gains of the modes."""
         terms = [torch.ones_like(eigs), eigs]
         for _ in range(len(self.coefficients) - 2):
-            terms.append(eigs * terms[-1] if eigs.is_complex() else 2 * eigs * terms[-1] - terms[-2])
+            terms.append(2 * eigs * terms[-1] - terms[-2])
         return torch.stack(terms, dim=-1) @ self.coefficients.to(eigs.dtype)
 
     def __repr__(self) -> str:

@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 import torch
 from torch_geometric.data import Data
-from torch_geometric.loader import NodeLoader
+from torch_geometric.loader import NeighborLoader, NodeLoader
 from torch_geometric.nn import SAGEConv
 from torch_geometric.sampler import BaseSampler, SamplerOutput
+from torch_geometric.typing import WITH_PYG_LIB, WITH_TORCH_SPARSE
 from torch_geometric.utils import k_hop_subgraph, to_undirected
 
 from dmdgnn import InputError
+from dmdgnn.dynamics import FeaturePropagation
 from dmdgnn.loader import ModeLoader
-from dmdgnn.nn import DMDGNN
+from dmdgnn.nn import DMDGNN, DirDMDGNN
 from dmdgnn.transforms import AddDMDModes
 
 N, F, R = 40, 5, 3
@@ -48,6 +50,13 @@ class AllNeighbors(BaseSampler):
 
 def neighbors(data, **kwargs):
     return NodeLoader(data, AllNeighbors(data.edge_index), **kwargs)
+
+
+def neighbor_loader(data):
+    return NeighborLoader(data, num_neighbors=[-1])
+
+
+needs_sampler = pytest.mark.skipif(not (WITH_PYG_LIB or WITH_TORCH_SPARSE), reason="needs pyg-lib or torch-sparse")
 
 
 def on_all(model, data):
@@ -135,6 +144,28 @@ def test_a_full_context_is_the_whole_graph(data):
         torch.testing.assert_close(on_batch(model, batch), whole[batch.n_id[: batch.batch_size]])
 
 
+def test_modes_of_both_directions_are_weighted(data):
+    data = Data(x=data.x, edge_index=data.edge_index[:, ::2])
+    for name, direction in (("dmd_out", "forward"), ("dmd_in", "backward")):
+        data = AddDMDModes(rank=R, dynamics=FeaturePropagation(direction=direction), attr=name, duals=True)(data)
+    model = DirDMDGNN(F, 8, num_layers=2, out_channels=2, rank=R).double()
+
+    def outputs(graph):
+        spectra = graph.dmd_out_modes, graph.dmd_out_eigs, graph.dmd_in_modes, graph.dmd_in_eigs
+        duals = {name: graph[name] for name in ("dmd_out_duals", "dmd_in_duals")}
+        return model(graph.x, graph.edge_index, *spectra, **duals)
+
+    whole = outputs(data)
+    for batch in ModeLoader(data, context=N, batch_size=7):
+        torch.testing.assert_close(outputs(batch)[: batch.batch_size], whole[batch.n_id[: batch.batch_size]])
+    batch = next(iter(ModeLoader(data, context=5, batch_size=4)))
+    for name in ("dmd_out_duals", "dmd_in_duals"):
+        weights = torch.tensor([1.0] * 4 + [(N - 4) / 5] * 5, dtype=F64).unsqueeze(1)
+        torch.testing.assert_close(batch[name], weights * data[name][batch.n_id])
+    with pytest.raises(InputError, match="no inference in batches"):
+        model.inference(ModeLoader(data))
+
+
 def test_the_bias_of_deeper_layers_vanishes_with_the_context(data):
     model = DMDGNN(F, 8, num_layers=3, out_channels=2, rank=R, skip=True).double().eval()
     seeds = torch.arange(4)
@@ -166,13 +197,14 @@ def test_gradients_of_a_linear_model_are_unbiased(data):
         torch.testing.assert_close(parameter.grad, whole[name])
 
 
-def test_neighbors_of_seeds_and_context_for_a_local_term(data):
+@pytest.mark.parametrize("make", [neighbors, pytest.param(neighbor_loader, marks=needs_sampler)])
+def test_neighbors_of_seeds_and_context_for_a_local_term(data, make):
     model = DMDGNN(F, 4, num_layers=1, out_channels=2, rank=R, local=lambda i, o: SAGEConv(i, o)).double()
     data.edge_weight = None
     whole = on_all(model, data)
-    for batch in ModeLoader(data, context=N, neighbors=neighbors(data), batch_size=8, shuffle=True):
+    for batch in ModeLoader(data, context=N, neighbors=make(data), batch_size=8, shuffle=True):
         torch.testing.assert_close(on_batch(model, batch), whole[batch.n_id[: batch.batch_size]])
-    for batch in ModeLoader(data, context=3, neighbors=neighbors(data), batch_size=2):
+    for batch in ModeLoader(data, context=3, neighbors=make(data), batch_size=2):
         assert batch.num_nodes > 5
         assert batch.dmd_duals[:5].all()
         assert not batch.dmd_duals[5:].any()

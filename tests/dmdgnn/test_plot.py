@@ -199,8 +199,8 @@ def test_a_polynomial_is_drawn_between_the_eigenvalues_too(ax, kind):
     conv.filter.coefficients.data.copy_(torch.tensor([[1.0], [0.0], [2.0]]))
     learned_filter(conv, torch.tensor([1.0, -0.5]).to(kind), ax)
 
-    def g(t):  # Chebyshev polynomials of real eigenvalues, powers of complex ones
-        return 1 + 2 * (t**2 if kind.is_complex else 2 * t**2 - 1)
+    def g(t):
+        return 1 + 2 * (2 * t**2 - 1)
 
     points, curve = ax.get_lines()[1:]
     np.testing.assert_allclose(points.get_ydata(), [g(1.0), g(-0.5)], rtol=1e-6)

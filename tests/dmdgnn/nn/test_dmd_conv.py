@@ -4,8 +4,9 @@ from torch.func import functional_call
 from torch_geometric.data import Data
 from torch_geometric.nn import GCNConv
 
-from dmdgnn import DMD, InputError
+from dmdgnn import DMD, InputError, LowRankOperator
 from dmdgnn.dynamics import FeaturePropagation
+from dmdgnn.kernels import Ragged
 from dmdgnn.nn import DMDConv
 from dmdgnn.transforms import AddDMDModes
 
@@ -197,6 +198,29 @@ def test_cuda_agrees_with_cpu(constraint, svd):
 def test_modes_of_another_type(modes):
     with pytest.raises(InputError, match=r"real_modes"):
         DMDConv(4, 5, rank=2)(torch.ones(3, 4), modes, torch.ones(2))
+
+
+def test_eigenvalues_of_another_type():
+    for dtype in (torch.float64, torch.complex128):
+        with pytest.raises(InputError, match=rf"eigenvalues of {dtype} for x of torch.float32"):
+            DMDConv(4, 5, rank=2)(torch.ones(3, 4), torch.ones(3, 2), torch.ones(2, dtype=dtype))
+
+
+@pytest.mark.parametrize("graphs", [torch.tensor([0, 0, 0, 1, 1]), Ragged(torch.tensor([0, 3, 5]))])
+def test_graphs_of_another_batch(graphs):
+    x, modes, conv = torch.ones(N, 4), torch.ones(N, R), DMDConv(4, 5, R)
+    with pytest.raises(InputError, match=f"graphs of 5 nodes and features of {N}"):
+        conv(x, modes, torch.ones(2, R), batch=graphs)
+    operator = LowRankOperator(modes, torch.ones(2, R), modes, ptr=torch.tensor([0, 2, N]))
+    with pytest.raises(InputError, match="an operator of other graphs than those of batch"):
+        conv(x, operator, batch=graphs)
+
+
+def test_an_operator_knows_the_graphs_that_batch_tells():
+    x, modes, conv = torch.randn(N, 4), torch.randn(N, R), randomise(DMDConv(4, 5, R)).float()
+    operator = LowRankOperator(modes, torch.randn(2, R), modes, ptr=torch.tensor([0, 2, N]))
+    batch = torch.tensor([0, 0] + [1] * (N - 2))
+    torch.testing.assert_close(conv(x, operator, batch=batch), conv(x, operator))
 
 
 @pytest.mark.parametrize("channels", [2, 9])
