@@ -2,8 +2,9 @@ import pytest
 import torch
 from torch_geometric.nn.models import GAT, GCN, MLP, GraphSAGE
 
-from dmdgnn.nn import DMDGNN, DirDMDGNN, GraphDMD
+from dmdgnn.nn import DMDGNN, DMDGPS, DirDMDGNN, GraphDMD
 from gnndiff.align import align
+from gnndiff.models import GPRGNN, GPS, APPNPNet, SkipGAT, SkipGCN
 
 X = torch.randn(6, 5, generator=torch.Generator().manual_seed(0))
 EDGES = torch.tensor([[0, 1, 2, 3, 4, 5, 1], [1, 2, 3, 4, 5, 0, 0]])
@@ -31,12 +32,23 @@ MODELS = {
         lambda: DirDMDGNN(5, 4, 3, 3, rank=4, heads=2, skip=True, local=True, gate=1.0),
         (X, EDGES, MODES, EIGS, MODES.roll(1, 0), EIGS),
     ),
+    "gcn with skip": (lambda: SkipGCN(5, 8, 2, 3), (X, EDGES)),
+    "gat with skip": (lambda: SkipGAT(5, 8, 2, 3, heads=2), (X, EDGES)),
+    "appnp": (lambda: APPNPNet(5, 8, 2, 3), (X, EDGES)),
+    "gprgnn": (lambda: GPRGNN(5, 8, 3, 3), (X, EDGES)),
+    "gps": (lambda: GPS(5, 8, 2, 3, heads=2), (X, EDGES)),
+    "gps, linear attention": (lambda: GPS(5, 8, 2, 3, attn_type="performer", norm=None), (X, EDGES)),
+    "dmdgps": (lambda: DMDGPS(5, 4, 2, 3, rank=4, gate=0.5), (X, EDGES, MODES, EIGS)),
+    "dmdgps, filters of heads": (
+        lambda: DMDGPS(5, 8, 3, 3, rank=4, heads=2, degree=8, norm="layer_norm"),
+        (X, EDGES, MODES, EIGS),
+    ),
 }
 
 
 def shuffled(state):
     """Reorder hidden units by aligning to a reference that is random."""
-    noise = {name: torch.randn_like(tensor) for name, tensor in state.items()}
+    noise = {key: torch.randn(value.shape) if value.is_floating_point() else value for key, value in state.items()}
     return align(state, noise)
 
 
@@ -60,6 +72,21 @@ def test_alignment_undoes_a_reordering(name):
     restored = align(shuffled(state), state)
     for key, tensor in state.items():
         torch.testing.assert_close(restored[key], tensor, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ["gps", "dmdgps"])
+def test_all_hidden_units_of_blocks_are_reordered(name):
+    torch.manual_seed(0)
+    state = MODELS[name][0]().state_dict()
+    moved = shuffled(state)
+    for key in ("lin_in.weight", "lin_out.weight", "blocks.1.mlp.0.weight", "blocks.1.conv.lin.weight"):
+        assert not torch.equal(moved[key], state[key]), key
+
+
+def test_a_model_of_other_layers_is_not_taken_for_aligned():
+    state = torch.nn.GRU(3, 4).state_dict()
+    with pytest.raises(ValueError, match=r"weight_ih_l0.*expected layers in convs, lins or blocks"):
+        align(state, state)
 
 
 def test_alignment_changes_no_input():

@@ -39,7 +39,9 @@ def test_results_follow_the_schema(finished):
     assert [stage["name"] for stage in results["stages"]] == list(STAGES)
 
 
-@pytest.mark.parametrize("model", ["mlp", "sage", "gat", "dmdgnn", "graphdmd", "dmdgnn-dir", "dmdgps"])
+@pytest.mark.parametrize(
+    "model", ["mlp", "sage", "gat", "dmdgnn", "graphdmd", "dmdgnn-dir", "dmdgps", "appnp", "gprgnn", "gps"]
+)
 def test_every_model_goes_through(model, tmp_path):
     results = run_all(Run(config(tmp_path / "run", model=model)))
     jsonschema.validate(results, SCHEMA)
