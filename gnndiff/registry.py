@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 from torch_geometric.nn import GCNConv, SAGEConv
 from torch_geometric.nn.models import GCN, MLP, GraphSAGE
@@ -90,9 +90,19 @@ def _pyg(
     return build
 
 
+def _features(task: GraphTask) -> Tensor:
+    """Those of the one graph whose modes each have a gain."""
+    if task.many:
+        raise ConfigError(
+            f"this model has a gain for each mode of one graph, but {task.name!r} has {len(task.graphs)} graphs: "
+            "choose one whose filter is a function of the eigenvalue, as 'dmdgps'"
+        )
+    return task.graph().x
+
+
 def _ranks(task: GraphTask, ranks: tuple[int, ...]) -> tuple[int, ...]:
     """Those that the features have twice over, so that the modes of smoothed features have them, too."""
-    x = task.graph().x
+    x = _features(task)
     most = 2 * max(ranks)
     if x.size(1) > most:  # a product with random columns has the same rank, up to their number
         x = x @ torch.randn(x.size(1), most, generator=torch.Generator().manual_seed(0))
@@ -102,7 +112,7 @@ def _ranks(task: GraphTask, ranks: tuple[int, ...]) -> tuple[int, ...]:
 
 def _exact_ranks(task: GraphTask) -> tuple[int, ...]:
     """Those that keep the shares of energy, different ones, in their order."""
-    energies = torch.linalg.svdvals(task.graph().x).square().cumsum(0)
+    energies = torch.linalg.svdvals(_features(task)).square().cumsum(0)
     ranks = (int((energies < share * energies[-1]).sum()) + 1 for share in EXACT_ENERGIES)
     return tuple(dict.fromkeys(ranks))
 

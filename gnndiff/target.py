@@ -6,13 +6,13 @@ import dataclasses
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch_geometric.data import Data
-from torch_geometric.transforms import (
-    ToUndirected,
-)
+from torch_geometric.nn import global_mean_pool
+from torch_geometric.transforms import ToUndirected
 from torch_geometric.utils import coalesce
 
 from dmdgnn.errors import FactorizationError, RankError
@@ -70,7 +70,8 @@ class TargetModel:
     ) -> Contender:
         """The model as one of :func:`graphtasks.compare`.
 
-        Settings whose modes cannot be computed lose, as those that diverge do.
+        Settings whose modes cannot be computed lose, as those that diverge do. The answer for a graph, where a task
+        asks for one, is the mean of its nodes'.
 
         Args:
             name: Name in the table.
@@ -95,7 +96,10 @@ class TargetModel:
             raise ConfigError(f"the space of {name!r} lacks {missing[0]!r}: give its choices, as {needed[missing[0]]}")
 
         def build(task: GraphTask, **params: Choice) -> nn.Module:
-            return self.build(task, params)
+            module = self.build(task, params)
+            if task.kind == "graph":
+                module.register_forward_hook(_mean_over_nodes, with_kwargs=True)
+            return module
 
         def prepare(task: GraphTask, **params: Choice) -> GraphTask:
             if undirected:
@@ -115,6 +119,10 @@ class TargetModel:
         others = [inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY) for key in self.prepared_by]
         prepare.__signature__ = inspect.Signature([first, *others])  # type: ignore[attr-defined]
         return Contender(name, build, dict(space), prepare)
+
+
+def _mean_over_nodes(model: nn.Module, args: Any, inputs: Mapping[str, Any], out: Tensor) -> Tensor:
+    return global_mean_pool(out, inputs["batch"])
 
 
 _FIT = frozenset(field.name for field in dataclasses.fields(FitConfig))

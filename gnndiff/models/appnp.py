@@ -46,7 +46,7 @@ class APPNPNet(torch.nn.Module):
 
     Shapes:
         - **inputs:** node features :math:`(N, F_{in})`, edge indices :math:`(2, E)` or a sparse adjacency
-          :math:`(N, N)`, edge weights :math:`(E)` *(optional)*
+          :math:`(N, N)`, edge weights :math:`(E)` *(optional)*, batch vector :math:`(N)` *(of a batch)*
         - **output:** node features :math:`(N, F_{out})`
 
     >>> model = APPNPNet(16, 32, num_layers=2, out_channels=3)
@@ -85,7 +85,9 @@ class APPNPNet(torch.nn.Module):
         self.mlp.reset_parameters()
         self.prop.reset_parameters()
 
-    def forward(self, x: Tensor, edge_index: Adj, edge_weight: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, edge_index: Adj, edge_weight: Tensor | None = None, batch: Tensor | None = None
+    ) -> Tensor:
         """Outputs of all nodes; see the class for shapes."""
-        out: Tensor = self.prop(self.mlp(x), edge_index, edge_weight)
+        out: Tensor = self.prop(self.mlp(x, batch), edge_index, edge_weight)
         return out

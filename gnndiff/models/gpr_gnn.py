@@ -114,7 +114,7 @@ class GPRGNN(torch.nn.Module):
 
     Shapes:
         - **inputs:** node features :math:`(N, F_{in})`, edge indices :math:`(2, E)` or a sparse adjacency
-          :math:`(N, N)`, edge weights :math:`(E)` *(optional)*
+          :math:`(N, N)`, edge weights :math:`(E)` *(optional)*, batch vector :math:`(N)` *(of a batch)*
         - **output:** node features :math:`(N, F_{out})`
 
     >>> model = GPRGNN(16, 32, num_layers=2, out_channels=3)
@@ -154,8 +154,10 @@ class GPRGNN(torch.nn.Module):
         self.mlp.reset_parameters()
         self.prop.reset_parameters()
 
-    def forward(self, x: Tensor, edge_index: Adj, edge_weight: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, edge_index: Adj, edge_weight: Tensor | None = None, batch: Tensor | None = None
+    ) -> Tensor:
         """Outputs of all nodes; see the class for shapes."""
-        x = dropout(self.mlp(x), self.dropout, self.training)
+        x = dropout(self.mlp(x, batch), self.dropout, self.training)
         out: Tensor = self.prop(x, edge_index, edge_weight)
         return out

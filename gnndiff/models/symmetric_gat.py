@@ -113,8 +113,9 @@ class SymmetricGAT(GAT):
         width = out_channels if last else out_channels // heads
         return _SymmetricGATConv(in_channels, width, heads=heads, concat=not last, dropout=self.dropout.p, **kwargs)
 
-    def forward(self, x: Tensor, edge_index: Adj) -> Tensor:
-        """Outputs (N, F_out) for features (N, F_in) and edges (2, E) or a sparse adjacency (N, N)."""
+    def forward(self, x: Tensor, edge_index: Adj, batch: Tensor | None = None) -> Tensor:
+        """Outputs (N, F_out) for features (N, F_in), edges (2, E) or a sparse adjacency (N, N), and the batch vector
+        (N,) of several graphs."""
         reverse = edge_index.col_indices().argsort(stable=True) if is_torch_sparse_tensor(edge_index) else None
-        out: Tensor = super().forward(x, edge_index, edge_attr=reverse)
+        out: Tensor = super().forward(x, edge_index, edge_attr=reverse, batch=batch)
         return out
