@@ -105,6 +105,7 @@ if __name__ == "__main__":
         tasks=TASKS,
         models={name: partial(contender, name) for name in MODELS},
         config=FitConfig(epochs=200, patience=40),
+        kinds=("node", "node-regression", "temporal"),
         tuning_splits=range(3),
         seconds=6000,
         ours="dmdgnn-dir",

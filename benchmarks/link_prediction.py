@@ -92,6 +92,7 @@ if __name__ == "__main__":
         tasks=TASKS,
         models={name: partial(contender, name) for name in ("gcn", "sage", "dmd")},
         config=FitConfig(epochs=200, patience=40),
+        kinds=("link",),
         trials=8,
         tuning_splits=range(2),
         seconds=600,

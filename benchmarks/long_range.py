@@ -81,6 +81,7 @@ if __name__ == "__main__":
         tasks=TASKS,
         models={name: partial(contender, name) for name in MODELS},
         config=FitConfig(epochs=60, patience=20, schedule="cosine", batch_size=64),
+        kinds=("node", "node-regression", "graph"),
         trials=4,
         seeds=3,
         ours="dmdgps",

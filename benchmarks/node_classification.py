@@ -7,11 +7,12 @@ normalisation, and tuning trains a setting once; on the others five times, on as
 initialisations. Directed graphs are made undirected.
 
 `dmd` gets no more trials. Where labels are many it is `DMDGNN` with GraphSAGE's layer beside the modes, and the choices
-of `sage`: tuning draws the same settings for both, and the modes are all that they differ in. Its rank is the largest,
-and its modes are those after two steps. Where labels are few it is `GraphDMD`, with the modes that keep 70 % or 85 % of
-the energy, linear, with activation, or with a skip term, too, and of learning rate and dropout one choice. Both spaces
-are what trainings on these same tasks, whose validation and test scores were seen, had left of larger ones. The choices
-of the others were not narrowed so: the effort is the same from here on only.
+of `sage`, so that tuning draws the same settings for both; initialisation and bias are its own. Its rank is the
+largest, and its modes are those after two steps. Where labels are few it is `GraphDMD`, with the modes that keep 70 %
+or 85 % of the energy, linear, with activation, or with a skip term, too, and of learning rate and dropout one choice.
+Both spaces are what trainings on these same tasks, whose validation and test scores were seen, had left of larger ones.
+The choices of the others were not narrowed so: the effort is the same from here on only. Where graphs are many, it is
+`DMDGPS` with all its choices.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ def many_labels(task: GraphTask) -> bool:
 
 
 PROTOCOL: dict[str, Any] = {
+    "kinds": ("node", "node-regression", "graph"),
     "config": FitConfig(epochs=200, patience=40),
     "trials": 16,
     "tuning_splits": range(5),
@@ -74,10 +76,11 @@ PROTOCOL: dict[str, Any] = {
 def contender(name: str, task: GraphTask) -> Contender:
     """A model of the registry with its choices on a task."""
     deep = many_labels(task)
-    model = target_model(("dmdgnn" if deep else "graphdmd") if name == "dmd" else name)
+    dmd = "dmdgps" if task.many else "dmdgnn" if deep else "graphdmd"
+    model = target_model(dmd if name == "dmd" else name)
     shape = {key: choices for key, choices in (DEEP if deep else SKIP).items() if key in model.optional}
     space = {**TRAINING, **shape, **model.own(task)}
-    if name == "dmd":
+    if name == "dmd" and not task.many:
         few: Space = {"lr": (0.01,), "dropout": (0.5,), "rank": space["rank"][:2]}
         space |= {"rank": space["rank"][-1:], "burn_in": (2,), "local": ("sage",)} if deep else few
     return model.contender(name, task, space, undirected=task.directed)

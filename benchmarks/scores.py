@@ -13,6 +13,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,12 @@ import torch
 from measure import THREADS, Row, machine, table
 
 import graphtasks
+from gnndiff.errors import ConfigError
 from graphtasks import Comparison, Contender, FitConfig, GraphTask, GraphTasksError
 from graphtasks.comparison import SHARES
 from graphtasks.metrics import metric as find_metric
 from graphtasks.registry import CATALOGUE, find
+from graphtasks.task import KINDS, Kind
 
 Factory = Callable[[GraphTask], Contender]
 
@@ -37,6 +40,7 @@ def main(
     tasks: Sequence[str],
     models: Mapping[str, Factory],
     config: FitConfig,
+    kinds: Sequence[Kind] = KINDS,
     trials: int = 10,
     tuning_splits: Sequence[int] = (0, 1),
     tuning_seeds: int = 1,
@@ -57,7 +61,8 @@ def main(
         tasks: Tasks by default, each `name`, `name:protocol` or either with options of the task, as
             `ring-transfer:hops=20`.
         models: For each name the function that makes a contender for a task.
-        config: Training settings where a contender's space has no others.
+        config: Training settings where a contender's space has no others. Batches are those of tasks of many graphs.
+        kinds: What tasks may predict.
         trials: Upper limit of settings by default.
         tuning_splits: Splits that tuning trains on, where a task has them.
         tuning_seeds: Initialisations of which tuning takes the mean, on tasks of one split.
@@ -73,7 +78,11 @@ def main(
     """
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--tasks", nargs="+", type=_known, default=list(tasks), help="name, name:protocol, name:option=integer"
+        "--tasks",
+        nargs="+",
+        type=partial(_known, kinds=kinds),
+        default=list(tasks),
+        help="name, name:protocol, name:option=integer",
     )
     parser.add_argument("--models", nargs="+", choices=list(models), default=list(models))
     parser.add_argument("--trials", type=_positive, default=trials, help="settings that are tried of each model")
@@ -97,20 +106,23 @@ def main(
         parser.error(str(error))
     torch.set_num_threads(arguments.threads)
     for label in arguments.tasks:
-        new = run(
-            label,
-            {name: models[name] for name in arguments.models},
-            config=config,
-            trials=arguments.trials,
-            splits=arguments.splits,
-            seeds=arguments.seeds,
-            seconds=arguments.seconds,
-            tuning_splits=tuning_splits,
-            tuning_seeds=tuning_seeds,
-            tune_once=tune_once,
-            path=arguments.out.with_suffix(".jsonl"),
-            metrics=metrics,
-        )
+        try:
+            new = run(
+                label,
+                {name: models[name] for name in arguments.models},
+                config=config,
+                trials=arguments.trials,
+                splits=arguments.splits,
+                seeds=arguments.seeds,
+                seconds=arguments.seconds,
+                tuning_splits=tuning_splits,
+                tuning_seeds=tuning_seeds,
+                tune_once=tune_once,
+                path=arguments.out.with_suffix(".jsonl"),
+                metrics=metrics,
+            )
+        except ConfigError as error:
+            parser.error(str(error))
         replaced = {_which(row) for row in new}
         rows = [row for row in rows if _which(row) not in replaced] + new
         out = {"machine": {**machine(), "threads": arguments.threads}, "protocol": protocol, "rows": rows}
@@ -146,7 +158,7 @@ def run(
         splits=range(min(count, splits or count)),
         seeds=range(seeds if count == 1 else 1),
         trials=trials,
-        config=config,
+        config=config if task.many else dataclasses.replace(config, batch_size=None),
         tuning_splits=[split for split in tuning_splits if split < count] or [0],
         tuning_seeds=range(tuning_seeds if count == 1 else 1),
         seconds=seconds,
@@ -223,7 +235,7 @@ def named(label: str) -> tuple[str, str, dict[str, Any]]:
     return name, protocol or CATALOGUE[name].protocols[0], {option: int(value) for option, value in options.items()}
 
 
-def _known(label: str) -> str:
+def _known(label: str, kinds: Sequence[Kind]) -> str:
     try:
         name, protocol, options = named(label)
     except (GraphTasksError, ValueError) as error:
@@ -231,6 +243,10 @@ def _known(label: str) -> str:
     if protocol not in CATALOGUE[name].protocols and not protocol.endswith(".npz"):
         known = ", ".join(CATALOGUE[name].protocols)
         raise argparse.ArgumentTypeError(f"{name!r} has no split protocol {protocol!r}: use one of {known}")
+    if CATALOGUE[name].kind not in kinds:
+        raise argparse.ArgumentTypeError(
+            f"{name!r} is of kind {CATALOGUE[name].kind!r}: this benchmark is one of {' and '.join(kinds)}"
+        )
     known_options = list(inspect.signature(CATALOGUE[name].load).parameters)[2:]
     unknown = [option for option in options if option not in known_options]
     if unknown:

@@ -62,13 +62,13 @@ def test_gcn_deep_reaches_the_other_side_of_a_ring(script):
 
 def test_every_model_is_trained_on_every_kind_of_task(script, tmp_path):
     path = tmp_path / "x.json"
-    tasks = ["ring-transfer:hops=2:num_graphs=50", "shortest-path:num_graphs=10"]
+    tasks = ["ring-transfer:hops=2:num_graphs=50", "shortest-path:num_graphs=10", "diameter:num_graphs=10", "karate"]
     rows = script.main(
         script.__doc__,
         tasks=tasks,
         models={name: partial(script.contender, name) for name in script.MODELS},
         config=FitConfig(epochs=1, batch_size=64),
-        argv=["--trials", "1", "--seeds", "1", "--threads", "1", "--out", str(path)],
+        argv=["--trials", "1", "--splits", "1", "--seeds", "1", "--threads", "1", "--out", str(path)],
     )
     assert [(row["task"], row["model"]) for row in rows] == list(itertools.product(tasks, script.MODELS))
     assert all(row["status"] == "ok" for row in rows)

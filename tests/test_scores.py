@@ -3,6 +3,7 @@
 import importlib
 import json
 import math
+import subprocess
 import sys
 from functools import partial
 from pathlib import Path
@@ -48,6 +49,28 @@ def factory(neighbours):
 
 
 MODELS = {"near": factory(True), "self": factory(False)}
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "message"),
+    [
+        (
+            "node_classification",
+            "cora-link",
+            "kind 'link': this benchmark is one of node and node-regression and graph",
+        ),
+        ("directed", "les-miserables", "kind 'link'"),
+        ("directed", "ring-transfer:num_graphs=50", "a gain for each mode of one graph, but 'ring-transfer' has 50"),
+        ("long_range", "advection", "kind 'temporal'"),
+        ("link_prediction", "karate", "kind 'node': this benchmark is one of link"),
+        ("spatio_temporal", "karate", "kind 'node'"),
+    ],
+)
+def test_a_benchmark_says_which_tasks_it_is_of(name, task, message, tmp_path):
+    command = [sys.executable, BENCHMARKS / f"{name}.py", "--tasks", task, "--out", tmp_path / "x.json"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert message in ended.stderr
 
 
 @pytest.fixture
@@ -271,14 +294,15 @@ def test_gates_that_are_kept_closed_leave_the_same_model_without_modes(scores, m
     assert [row["status"] for row in rows] == ["ok", "ok"]
 
 
-def test_node_classification_trains_every_model(scores, tmp_path):
+@pytest.mark.parametrize("task", ["karate", "ring-transfer:hops=2:num_graphs=50", "diameter:num_graphs=10"])
+def test_node_classification_trains_every_model(scores, tmp_path, task):
     script = importlib.import_module("node_classification")
     rows = scores.main(
         script.__doc__,
-        tasks=["karate"],
+        tasks=[task],
         models={name: lambda task, name=name: script.contender(name, task) for name in script.MODELS},
         config=FitConfig(epochs=2),
-        argv=["--trials", "2", "--splits", "1", "--threads", "1", "--out", str(tmp_path / "x.json")],
+        argv=["--trials", "2", "--splits", "1", "--seeds", "1", "--threads", "1", "--out", str(tmp_path / "x.json")],
     )
     assert [row["model"] for row in rows] == list(script.MODELS)
     assert all(row["status"] == "ok" and row["tried"] == 2 for row in rows)
