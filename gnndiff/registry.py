@@ -24,7 +24,7 @@ from torch_geometric.transforms import (
 from torch_geometric.utils import is_undirected
 
 from dmdgnn.dynamics import FeaturePropagation
-from dmdgnn.nn import DMDGNN, DMDGPS, DirDMDGNN, GraphDMD
+from dmdgnn.nn import DMDGNN, DMDGPS, DecoupledDMD, DirDMDGNN, GraphDMD
 from dmdgnn.nn.dmd_gru import DMDGRU
 from dmdgnn.transforms import AddDMDModes
 from gnndiff.errors import ConfigError
@@ -42,6 +42,7 @@ from gnndiff.models import (
     SymmetricSAGEConv,
 )
 from gnndiff.models.gcn_gru import GCNGRU
+from gnndiff.models.gpr_gnn import GPRProp
 from gnndiff.space import Params, Space
 from gnndiff.target import OPTIONAL, TargetModel, is_symmetric
 from gnndiff.temporal import step_channels, training_states, with_graph_modes, with_series_modes
@@ -134,19 +135,25 @@ def _dmd_transform(params: Params) -> Compose:
 
 
 def _graphdmd(task: GraphTask, params: Params) -> nn.Module:
-    return GraphDMD(
-        task.num_features,
-        int(params["hidden"]),
-        int(params["hidden"]) if task.kind == "link" else task.num_outputs,
-        rank=int(params["rank"]),
-        dropout=float(params["dropout"]),
-        act=None if params["form"] == "linear" else "relu",
-        skip=params["form"] == "skip",
-    )
+    form = params["form"]
+    sizes = {
+        "in_channels": task.num_features,
+        "hidden_channels": int(params["hidden"]),
+        "out_channels": int(params["hidden"]) if task.kind == "link" else task.num_outputs,
+        "rank": int(params["rank"]),
+    }
+    dropout = float(params["dropout"])
+    if form == "propagate":
+        symmetric = is_symmetric(task)
+        return DecoupledDMD(
+            **sizes, dropout=dropout, local=lambda i, o: GPRProp(10, 0.1, normalize=False, symmetric=symmetric)
+        )
+    return GraphDMD(**sizes, dropout=dropout, act=None if form == "linear" else "relu", skip=form == "skip")
 
 
-def _graphdmd_transform(params: Params) -> AddDMDModes:
-    return AddDMDModes(rank=int(params["rank"]), dynamics=FeaturePropagation(stride=2), modes="exact")
+def _graphdmd_transform(params: Params) -> Compose:
+    modes = AddDMDModes(rank=int(params["rank"]), dynamics=FeaturePropagation(stride=2), modes="exact")
+    return Compose([modes, _NORMALIZED(params)])
 
 
 def _dir_dmd_space(task: GraphTask) -> Space:
@@ -293,7 +300,7 @@ MODELS = {
     ),
     "graphdmd": TargetModel(
         _graphdmd,
-        own=lambda task: {"rank": _exact_ranks(task), "form": ("linear", "relu", "skip")},
+        own=lambda task: {"rank": _exact_ranks(task), "form": ("linear", "relu", "skip", "propagate")},
         prepare=_graphdmd_transform,
         prepared_by=("rank",),
         optional=(),

@@ -1,5 +1,6 @@
 """Layers and models in the form of PyG's."""
 
+from dmdgnn.nn.decoupled import DecoupledDMD
 from dmdgnn.nn.directed import DirDMDConv, DirDMDGNN
 from dmdgnn.nn.dmd_conv import DMDConv
 from dmdgnn.nn.dmd_gps import DMDGPS
@@ -17,6 +18,7 @@ __all__ = [
     "DMDEncoder",
     "DMDGPSConv",
     "DMDGRUCell",
+    "DecoupledDMD",
     "DirDMDConv",
     "DirDMDGNN",
     "GraphDMD",

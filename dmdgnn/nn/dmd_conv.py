@@ -56,6 +56,8 @@ class DMDConv(torch.nn.Module):
         gate (float, optional): Start of a learnable scalar :math:`\gamma` before the term of the modes, by which it
             can switch itself off, or from :obj:`0` on. (default: :obj:`None`, no gate)
         bias (bool, optional): Add the bias. (default: :obj:`True`)
+        weight (bool, optional): If :obj:`False`, the term of the modes has no :math:`\mathbf{W}`: it propagates what it
+            gets, and there are as many output channels as input channels. (default: :obj:`True`)
 
     Shapes:
         - **inputs:**
@@ -72,7 +74,7 @@ class DMDConv(torch.nn.Module):
         - **output:** node features :math:`(N, F_{out})`
 
     Raises:
-        InputError: Modes, eigenvalues, features and rank do not fit.
+        InputError: Modes, eigenvalues, features and rank do not fit, or channels differ without a weight.
 
     >>> conv = DMDConv(16, 8, rank=4)
     >>> conv(torch.randn(10, 16), torch.randn(10, 4), torch.randn(4)).shape
@@ -90,8 +92,14 @@ class DMDConv(torch.nn.Module):
         local: bool | Callable[[int, int], torch.nn.Module] = False,
         gate: float | None = None,
         bias: bool = True,
+        weight: bool = True,
     ) -> None:
         super().__init__()
+        if not weight and in_channels != out_channels:
+            raise InputError(
+                f"got {in_channels} input and {out_channels} output channels with weight=False, expected the same "
+                "number: change one of them, or leave out weight=False"
+            )
         if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1:
             raise InputError(f"got rank={rank!r}, expected a positive integer: the number of modes")
         if isinstance(heads, bool) or not isinstance(heads, int) or heads < 1 or out_channels % heads:
@@ -101,7 +109,7 @@ class DMDConv(torch.nn.Module):
         self.rank = rank
         self.heads = heads
         self.initial_gate = gate
-        self.lin = Linear(in_channels, out_channels, bias=False, weight_initializer="glorot")
+        self.lin = Linear(in_channels, out_channels, bias=False, weight_initializer="glorot") if weight else None
         self.filter = ModeFilter(rank, heads) if degree is None else PolynomialFilter(degree, heads)
         self.skip = Linear(in_channels, out_channels, bias=False, weight_initializer="glorot") if skip else None
         make = local if callable(local) else _gcn
@@ -148,11 +156,11 @@ class DMDConv(torch.nn.Module):
             if summary.shape[-2:] != (self.rank, self.in_channels):
                 expected = f"{(self.rank, self.in_channels)}: the dual modes' product with all features"
                 raise InputError(f"got a summary {tuple(summary.shape)}, expected {expected}")
-            summary = self.lin(summary)
+            summary = self._weighted(summary)
         elif modes_first < lin_first:
-            summary = self.lin(_inner(readout, x, ragged))
+            summary = self._weighted(_inner(readout, x, ragged))
         else:
-            summary = _inner(readout, self.lin(x), ragged)
+            summary = _inner(readout, self._weighted(x), ragged)
         coefficients = self._filtered(eigs, summary)
         if self.gate is not None:
             coefficients = self.gate * coefficients
@@ -207,6 +215,12 @@ class DMDConv(torch.nn.Module):
                 f"got graphs of {batch.num_rows} nodes and features of {num_nodes}: pass those of one batch"
             )
         return batch
+
+    def _weighted(self, x: Tensor) -> Tensor:
+        if self.lin is None:
+            return x
+        out: Tensor = self.lin(x)
+        return out
 
     def _filtered(self, eigs: Tensor, summary: Tensor) -> Tensor:
         """g(Lambda) applied to the mode coefficients (..., r, F_out)."""

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch_geometric.nn.models import GAT, GCN, MLP, GraphSAGE
 
-from dmdgnn.nn import DMDGNN, DMDGPS, DirDMDGNN, GraphDMD
+from dmdgnn.nn import DMDGNN, DMDGPS, DecoupledDMD, DirDMDGNN, GraphDMD
 from gnndiff.align import align
 from gnndiff.models import GPRGNN, GPS, APPNPNet, SkipGAT, SkipGCN
 
@@ -28,6 +28,7 @@ MODELS = {
         (X, EDGES, MODES, EIGS),
     ),
     "graphdmd": (lambda: GraphDMD(5, 4, 3, rank=4, act="relu", skip=True), (X, MODES, EIGS)),
+    "decoupled": (lambda: DecoupledDMD(5, 4, 3, rank=4, num_layers=3, gate=1.0), (X, EDGES, MODES, EIGS)),
     "dmdgnn-dir": (
         lambda: DirDMDGNN(5, 4, 3, 3, rank=4, heads=2, skip=True, local=True, gate=1.0),
         (X, EDGES, MODES, EIGS, MODES.roll(1, 0), EIGS),

@@ -5,7 +5,18 @@ import torch
 from torch_geometric.nn import GCNConv
 
 from dmdgnn.kernels import Ragged
-from dmdgnn.nn import DMDGNN, DMDGPS, DMDGRU, DirDMDConv, DirDMDGNN, DMDConv, DMDGPSConv, DMDGRUCell, GraphDMD
+from dmdgnn.nn import (
+    DMDGNN,
+    DMDGPS,
+    DMDGRU,
+    DecoupledDMD,
+    DirDMDConv,
+    DirDMDGNN,
+    DMDConv,
+    DMDGPSConv,
+    DMDGRUCell,
+    GraphDMD,
+)
 
 N, F, R = 9, 4, 3
 X = torch.randn(N, F, generator=torch.Generator().manual_seed(0))
@@ -22,6 +33,7 @@ ON_ONE_GRAPH = {
     "DMDGPSConv": (DMDGPSConv(F, GCNConv(F, F), R), (X, EDGES, MODES, REAL)),
     "DMDGRUCell": (DMDGRUCell(F, 6, R), (X, None, MODES, REAL)),
     "GraphDMD": (GraphDMD(F, 6, 2, R, dropout=0.0), (X, MODES, REAL)),
+    "DecoupledDMD": (DecoupledDMD(F, 6, 2, R, gate=0.5), (X, EDGES, MODES, REAL)),
     "DMDGNN": (DMDGNN(F, 6, 2, 2, rank=R, local=True), (X, EDGES, MODES, REAL)),
     "DirDMDGNN": (DirDMDGNN(F, 6, 2, 2, rank=R), (X, EDGES, MODES, COMPLEX, DUALS, COMPLEX)),
     "DMDGPS": (DMDGPS(F, 6, 2, 2, R), (X, EDGES, MODES, REAL)),

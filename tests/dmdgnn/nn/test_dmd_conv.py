@@ -56,6 +56,22 @@ def test_is_the_formula(kind, in_channels, out_channels, bias):
     torch.testing.assert_close(conv(x, modes, EIGS[kind].unsqueeze(0)), expected)
 
 
+@pytest.mark.parametrize("kind", EIGS)
+def test_without_weight_is_with_that_of_the_identity(kind):
+    x, modes = inputs(5)
+    conv = randomise(DMDConv(5, 5, R, skip=True, gate=0.5, weight=False))
+    weighted = DMDConv(5, 5, R, skip=True, gate=0.5).double()
+    weighted.load_state_dict(conv.state_dict() | {"lin.weight": torch.eye(5)})
+    torch.testing.assert_close(conv(x, modes, EIGS[kind]), weighted(x, modes, EIGS[kind]))
+    summary = modes.mT @ x
+    torch.testing.assert_close(conv(x, modes, EIGS[kind], summary=summary), conv(x, modes, EIGS[kind]))
+
+
+def test_without_weight_channels_stay():
+    with pytest.raises(InputError, match="got 4 input and 3 output channels with weight=False"):
+        DMDConv(4, 3, R, weight=False)
+
+
 def test_skip_and_local_terms_are_added():
     x, modes = inputs()
     weight = torch.rand(EDGES.size(1), dtype=F64)
