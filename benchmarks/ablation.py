@@ -1,9 +1,9 @@
 """What do the modes add to the same model without them?
 
-`dmd` is the model of `node_classification.py` whose modes stand behind a gate, which starts closed: where labels are many
-GraphSAGE with a term of modes, where they are few `DecoupledDMD`, GPRGNN with one. `dmd-closed` is the same model with
-the gates kept closed: the same initialisation, choices and trials, and no modes in what it computes. Each is tuned for
-itself.
+`dmd` is the model of `node_classification.py` whose modes stand behind a gate, which starts closed: where labels are
+many GraphSAGE with a term of modes, where they are few `DecoupledDMD`, GPRGNN with one. `dmd-closed` is the same model
+with the gates kept closed: the same initialisation, choices and trials, and no modes in what it computes. Each is tuned
+for itself.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from scores import main
 from torch import nn
 
 from dmdgnn.nn import DMDConv
+from gnndiff.errors import ConfigError
 from graphtasks import Contender, GraphTask
 
 TASKS = (
@@ -33,6 +34,8 @@ TASKS = (
 
 def contender(name: str, task: GraphTask) -> Contender:
     """The model with its modes, or without."""
+    if task.many:
+        raise ConfigError(f"{task.name!r} has many graphs: its model has no gate to keep closed")
     made = node_classification.contender("dmd", task)
     if "form" in made.space:
         made = dataclasses.replace(made, space={**made.space, "form": ("propagate",)})

@@ -81,7 +81,7 @@ def contender(name: str, task: GraphTask) -> Contender:
     shape = {key: choices for key, choices in (DEEP if deep else SKIP).items() if key in model.optional}
     space = {**TRAINING, **shape, **model.own(task)}
     if name == "dmd" and not task.many:
-        few: Space = {"lr": (0.01,), "dropout": (0.5,), "rank": space["rank"][:2][-1:]}
+        few: Space = {"lr": (0.01,), "dropout": (0.5,), "rank": space["rank"][:2]}
         space |= {"rank": space["rank"][-1:], "burn_in": (2,), "local": ("sage",)} if deep else few
     return model.contender(name, task, space, undirected=task.directed)
 

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 import graphtasks
+from gnndiff.errors import ConfigError
 from graphtasks import Comparison, Contender, FitConfig
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -268,12 +269,15 @@ def test_where_labels_are_many_dmd_and_sage_have_the_same_choices(scores, monkey
     }
 
 
-def test_gates_that_are_kept_closed_leave_the_same_model_without_modes(scores, monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    ("labels", "gates"), [(1, ["convs.0.gate", "convs.1.gate"]), (3000, ["prop.gate"])], ids=["many", "few"]
+)
+def test_gates_that_are_kept_closed_leave_the_same_model_without_modes(scores, monkeypatch, tmp_path, labels, gates):
     script, known = importlib.import_module("ablation"), importlib.import_module("node_classification")
     task = graphtasks.load("karate")
-    with pytest.raises(ValueError, match="fewer than 3000 labels"):
-        script.contender("dmd-closed", task)
-    monkeypatch.setattr(known, "MANY_LABELS", 1)
+    with pytest.raises(ConfigError, match="many graphs"):
+        script.contender("dmd-closed", graphtasks.load("ring-transfer", num_graphs=50))
+    monkeypatch.setattr(known, "MANY_LABELS", labels)
     opened, closed = (script.contender(name, task) for name in ("dmd", "dmd-closed"))
     assert opened.space == closed.space
     setting = {name: choices[0] for name, choices in opened.space.items()}
@@ -283,7 +287,7 @@ def test_gates_that_are_kept_closed_leave_the_same_model_without_modes(scores, m
         models.append(contender.build(task, **setting))
     torch.testing.assert_close(models[0].state_dict(), models[1].state_dict(), rtol=0, atol=0)
     fixed = [[name for name, p in model.named_parameters() if not p.requires_grad] for model in models]
-    assert fixed == [[], ["convs.0.gate", "convs.1.gate"]]
+    assert fixed == [[], gates]
     rows = scores.main(
         script.__doc__,
         tasks=["karate"],
