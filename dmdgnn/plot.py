@@ -274,7 +274,7 @@ def _whole_numbers(ax: Axes) -> None:
 
 def _gains(conv: DMDConv, eigs: Tensor) -> Tensor:
     """With the gate, (r, heads), on the CPU."""
-    weight = conv.lin.weight
+    weight = next(conv.filter.parameters())
     with torch.no_grad():
         gains = conv.filter(eigs.to(weight.device, weight.dtype.to_complex() if eigs.is_complex() else weight.dtype))
         gains = gains if conv.gate is None else conv.gate * gains

@@ -136,7 +136,7 @@ def _dmd_transform(params: Params) -> Compose:
 
 def _graphdmd(task: GraphTask, params: Params) -> nn.Module:
     form = params["form"]
-    sizes = {
+    sizes: dict[str, Any] = {
         "in_channels": task.num_features,
         "hidden_channels": int(params["hidden"]),
         "out_channels": int(params["hidden"]) if task.kind == "link" else task.num_outputs,

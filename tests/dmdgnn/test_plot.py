@@ -219,6 +219,12 @@ def test_complex_gains_are_moduli(ax):
     assert "modulus" in ax.get_ylabel()
 
 
+def test_a_layer_without_weight_has_gains(ax):
+    conv = DMDConv(4, 4, 2, weight=False)
+    plot.learned_filter(conv, torch.tensor([0.9, 0.5]), ax=ax)
+    assert ax.has_data()
+
+
 def test_the_gate_is_part_of_the_gain(ax):
     eigs = torch.tensor([0.9, 0.5])
     learned_filter(DMDConv(4, 4, rank=2, gate=0.5), eigs, ax)
