@@ -2,8 +2,8 @@
 
 `dmd` is the model of `node_classification.py` whose modes stand behind a gate, which starts closed: where labels are
 many GraphSAGE with a term of modes, where they are few `DecoupledDMD`, GPRGNN with one. `dmd-closed` is the same model
-with the gates kept closed: the same initialisation, choices and trials, and no modes in what it computes. Each is tuned
-for itself.
+with the gates kept closed: the same initialisation and choices, and no modes in what it computes. Each is tuned for
+itself, with as many trials in the same time.
 """
 
 from __future__ import annotations

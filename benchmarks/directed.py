@@ -6,7 +6,7 @@ weight decay, dropout and hidden units, and the same number of trials:
 - `dmdgnn` has a global term on the modes of propagation by the undirected graph, a linear skip term and, where that
   validates better, a GCN layer on the undirected graph as local term; `dmdgnn-dir` has global and local terms along the
   edges and such against them, each with weights of its own. Rank, burn-in and the local term are tuned for both.
-- `dmdgnn-dir-both` is `dmdgnn-dir` on the undirected graph: as many parameters, and no direction.
+- `dmdgnn-dir-both` is `dmdgnn-dir` on the undirected graph: the same model and choices, and no direction.
 - `gcn` is GCN on the undirected graph with a linear map beside each layer; `dir-gcn` is PyG's `DirGNNConv` around
   `GCNConv`, with its linear map of the node itself. It reads no edge weights.
 

@@ -121,7 +121,7 @@ def main(
                 path=arguments.out.with_suffix(".jsonl"),
                 metrics=metrics,
             )
-        except ConfigError as error:
+        except (ConfigError, GraphTasksError) as error:
             parser.error(str(error))
         replaced = {_which(row) for row in new}
         rows = [row for row in rows if _which(row) not in replaced] + new
@@ -166,13 +166,14 @@ def run(
         callback=lambda row: print(_line(row), file=sys.stderr, flush=True),
         metrics=metrics,
     )
-    runs = comparison.runs.astype(object)
+    runs, processor = comparison.runs.astype(object), machine()["processor"]
     rows = runs.where(runs.notna(), None).to_dict("records")
     return [
         {
             "task": ":".join([name, *(f"{option}={value}" for option, value in options.items())]),
             "protocol": protocol,
             **{field: row[field] for field in FIELDS},
+            "processor": processor,  # the limit of time makes scores depend on it
             "setting": json.loads(row["setting"]),
             **({"others": json.loads(row["others"])} if metrics else {}),
         }

@@ -34,7 +34,7 @@ from gnndiff.space import Space
 from gnndiff.temporal import step_channels
 from graphtasks import Contender, DivergedError, FitConfig, GraphTask
 
-TASKS = ("pedalme", "chickenpox", "advection")
+TASKS = ("pedalme", "chickenpox")
 TRAINING: Space = {"lr": (0.003, 0.01), "weight_decay": (5e-4, 5e-3), "dropout": (0.0, 0.2)}
 HIDDEN = 16
 RIDGES = (0.0, 10.0, 100.0, 1000.0)

@@ -47,8 +47,8 @@ def align(state: State, reference: State) -> dict[str, Tensor]:
 
     Args:
         state: State dict of a model of `torch_geometric.nn.models`, with layers in `convs` or `lins` and perhaps a last
-            one in `lin`, of `DMDGNN` or `GraphDMD`, or of blocks with residuals between `lin_in` and `lin_out`, as
-            `DMDGPS`.
+            one in `lin`, of `DMDGNN`, `GraphDMD` or `DecoupledDMD`, or of blocks with residuals between `lin_in` and
+            `lin_out`, as `DMDGPS`.
         reference: State dict of the same architecture.
 
     Hidden units of attention heads and of filters are matched within their head; what attention has within it is left

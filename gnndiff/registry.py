@@ -51,6 +51,11 @@ from graphtasks import GraphTask
 DMD_RANKS = (16, 32, 64, 128)
 # Of exact modes, as the one-layer model has them, the energy that they keep of the features. The paper has 0.85.
 EXACT_ENERGIES = (0.7, 0.85, 0.99)
+GRAPHDMD_FORMS: dict[str, dict[str, Any]] = {
+    "linear": {},
+    "relu": {"act": "relu"},
+    "skip": {"act": "relu", "skip": True},
+}
 # Of modes from the steps of few features, which are all alike after some tens of steps.
 STEP_RANKS = (16, 48)
 SERIES_RANKS = (1, 2, 4)
@@ -79,16 +84,22 @@ def _pyg(
         if normalized:
             arguments |= {"normalize": False, "symmetric": is_symmetric(task)}
         return cls(
-            in_channels=task.num_features,
-            hidden_channels=params["hidden"],
-            # Pairs of nodes are scored by the product of their rows.
-            out_channels=params["hidden"] if task.kind == "link" else task.num_outputs,
+            **_channels(task, params),
             num_layers=params.get("num_layers", 2),
             dropout=float(params["dropout"]),
             **arguments,
         )
 
     return build
+
+
+def _channels(task: GraphTask, params: Params) -> dict[str, Any]:
+    return {
+        "in_channels": task.num_features,
+        "hidden_channels": params["hidden"],
+        # Pairs of nodes are scored by the product of their rows.
+        "out_channels": params["hidden"] if task.kind == "link" else task.num_outputs,
+    }
 
 
 def _features(task: GraphTask) -> Tensor:
@@ -135,20 +146,12 @@ def _dmd_transform(params: Params) -> Compose:
 
 
 def _graphdmd(task: GraphTask, params: Params) -> nn.Module:
-    form = params["form"]
-    sizes: dict[str, Any] = {
-        "in_channels": task.num_features,
-        "hidden_channels": int(params["hidden"]),
-        "out_channels": int(params["hidden"]) if task.kind == "link" else task.num_outputs,
-        "rank": int(params["rank"]),
-    }
-    dropout = float(params["dropout"])
+    form = str(params["form"])
+    arguments = {**_channels(task, params), "rank": params["rank"], "dropout": float(params["dropout"])}
     if form == "propagate":
         symmetric = is_symmetric(task)
-        return DecoupledDMD(
-            **sizes, dropout=dropout, local=lambda i, o: GPRProp(10, 0.1, normalize=False, symmetric=symmetric)
-        )
-    return GraphDMD(**sizes, dropout=dropout, act=None if form == "linear" else "relu", skip=form == "skip")
+        return DecoupledDMD(**arguments, local=lambda i, o: GPRProp(10, 0.1, normalize=False, symmetric=symmetric))
+    return GraphDMD(**arguments, **GRAPHDMD_FORMS[form])
 
 
 def _graphdmd_transform(params: Params) -> Compose:
@@ -300,7 +303,7 @@ MODELS = {
     ),
     "graphdmd": TargetModel(
         _graphdmd,
-        own=lambda task: {"rank": _exact_ranks(task), "form": ("linear", "relu", "skip", "propagate")},
+        own=lambda task: {"rank": _exact_ranks(task), "form": (*GRAPHDMD_FORMS, "propagate")},
         prepare=_graphdmd_transform,
         prepared_by=("rank",),
         optional=(),

@@ -122,7 +122,7 @@ class TargetModel:
 
 
 def _mean_over_nodes(model: nn.Module, args: Any, inputs: Mapping[str, Any], out: Tensor) -> Tensor:
-    return global_mean_pool(out, inputs["batch"])
+    return global_mean_pool(out, inputs.get("batch"))
 
 
 _FIT = frozenset(field.name for field in dataclasses.fields(FitConfig))

@@ -20,7 +20,7 @@ from graphtasks import Comparison, Contender, FitConfig
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 KEYS = [
     *("task", "protocol", "model", "metric", "direction", "split", "seed", "val", "test", "parameters", "seconds"),
-    *("tried", "status", "setting"),
+    *("tried", "status", "processor", "setting"),
 ]
 
 
@@ -63,6 +63,7 @@ MODELS = {"near": factory(True), "self": factory(False)}
         ("directed", "les-miserables", "kind 'link'"),
         ("directed", "ring-transfer:num_graphs=50", "a gain for each mode of one graph, but 'ring-transfer' has 50"),
         ("long_range", "advection", "kind 'temporal'"),
+        ("long_range", "ring-transfer:hops=0", "hops"),
         ("link_prediction", "karate", "kind 'node': this benchmark is one of link"),
         ("spatio_temporal", "karate", "kind 'node'"),
     ],

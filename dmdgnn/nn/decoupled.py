@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +11,10 @@ from torch_geometric.nn.models import MLP
 from torch_geometric.typing import Adj
 
 from dmdgnn.nn.dmd_conv import DMDConv
+
+
+def _appnp(in_channels: int, out_channels: int) -> APPNP:
+    return APPNP(K=10, alpha=0.1)
 
 
 class DecoupledDMD(torch.nn.Module):
@@ -34,12 +37,14 @@ class DecoupledDMD(torch.nn.Module):
         rank (int): Number of modes.
         num_layers (int, optional): Number of linear layers. (default: :obj:`2`)
         dropout (float, optional): Dropout probability. (default: :obj:`0.0`)
-        local (callable, optional): Makes the propagation along edges of the two numbers of channels, which are equal.
-            (default: :obj:`None`, 10 steps of :class:`~torch_geometric.nn.conv.APPNP`, teleport probability 0.1)
+        local (callable, optional): Makes the propagation along edges of the two numbers of channels, which are equal;
+            :obj:`None` for none. (default: 10 steps of :class:`~torch_geometric.nn.conv.APPNP`, teleport probability
+            0.1)
         gate (float, optional): Start of the scalar :math:`\gamma`; from :obj:`0` on, training starts without the modes.
             (default: :obj:`0.0`)
         norm (str, optional): Normalisation of hidden samples, by PyG's names. (default: :obj:`None`)
-        **kwargs (optional): `heads`, `degree` of :class:`DMDConv`.
+        heads (int, optional): Number of filters, a divisor of :obj:`out_channels`. (default: :obj:`1`)
+        degree (int, optional): Degree of a polynomial filter. (default: :obj:`None`, a gain for each mode)
 
     Shapes:
         - **inputs:** those of :class:`DMDGNN`
@@ -59,10 +64,11 @@ class DecoupledDMD(torch.nn.Module):
         rank: int,
         num_layers: int = 2,
         dropout: float = 0.0,
-        local: Callable[[int, int], torch.nn.Module] | None = None,
+        local: Callable[[int, int], torch.nn.Module] | None = _appnp,
         gate: float = 0.0,
         norm: str | None = None,
-        **kwargs: Any,
+        heads: int = 1,
+        degree: int | None = None,
     ) -> None:
         super().__init__()
         self.mlp = MLP(
@@ -75,7 +81,15 @@ class DecoupledDMD(torch.nn.Module):
         )
         self.dropout = torch.nn.Dropout(dropout)
         self.prop = DMDConv(
-            out_channels, out_channels, rank, local=local or _appnp, gate=gate, bias=False, weight=False, **kwargs
+            out_channels,
+            out_channels,
+            rank,
+            heads=heads,
+            degree=degree,
+            local=local or False,
+            gate=gate,
+            bias=False,
+            weight=False,
         )
 
     def reset_parameters(self) -> None:
@@ -97,7 +111,3 @@ class DecoupledDMD(torch.nn.Module):
         h = self.dropout(self.mlp(x, batch))
         out: Tensor = self.prop(h, dmd_modes, dmd_eigs, edge_index, edge_weight, batch, dmd_duals)
         return out
-
-
-def _appnp(in_channels: int, out_channels: int) -> APPNP:
-    return APPNP(K=10, alpha=0.1)

@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from torch_geometric.data import Data
+from torch_geometric.data import Batch, Data
 from torch_geometric.nn import GAE, GCNConv, SAGEConv
 from torch_geometric.utils import is_undirected
 
@@ -192,6 +192,23 @@ def test_weights_that_differ_between_the_directions_are_not_symmetric():
     assert is_symmetric(ring(directed=False, weight=torch.cat([weight, weight])))
     assert not is_symmetric(ring(directed=False, weight=torch.cat([weight, weight.flip(0)])))
     assert not is_symmetric(ring(directed=True))
+
+
+def test_the_answer_for_a_graph_is_the_mean_of_its_nodes():
+    task = graphtasks.load("diameter", num_graphs=10)
+    params = {"hidden": 8, "dropout": 0.0}
+    contender = MODELS["gcn"].contender("gcn", task)
+    prepared = contender.prepare(task)
+    torch.manual_seed(0)
+    nodes = MODELS["gcn"].build(prepared, params)
+    torch.manual_seed(0)
+    model = contender.build(prepared, **params)
+    for graph in prepared.graphs:
+        expected = graphtasks.forward(nodes, graph).mean(dim=0, keepdim=True)
+        torch.testing.assert_close(graphtasks.forward(model, graph), expected)
+    batch = Batch.from_data_list(prepared.graphs[:3])
+    alone = torch.cat([graphtasks.forward(model, graph) for graph in prepared.graphs[:3]])
+    torch.testing.assert_close(graphtasks.forward(model, batch), alone)
 
 
 def test_optional_hyperparameters_change_the_architecture(task):

@@ -46,6 +46,13 @@ def test_one_step_of_the_dynamics_that_the_modes_are_of():
     torch.testing.assert_close(model(graph.x, EDGES, graph.dmd_modes, graph.dmd_eigs), 2 * step)
 
 
+def test_the_modes_alone():
+    x, modes = torch.randn(N, 4), torch.randn(N, R)
+    model = DecoupledDMD(4, 8, 2, R, gate=1.0, local=None)
+    expected = modes @ BLOCKS["real"] @ modes.T @ model.mlp(x)
+    torch.testing.assert_close(model(x, EDGES, modes, EIGS["real"]), expected)
+
+
 def test_drops_in_training_only():
     x, modes = torch.randn(N, 4), torch.randn(N, R)
     model = DecoupledDMD(4, 8, 2, R, dropout=1.0)
