@@ -1,4 +1,4 @@
-"""Models and tasks that they can learn, of each kind."""
+"""Models and tasks that they can learn, of each kind, and whether a training moves the generators."""
 
 import dataclasses
 import random
