@@ -19,7 +19,7 @@ from torch_geometric.transforms import Compose
 from dmdgnn.dynamics import FeaturePropagation
 from dmdgnn.nn import DMDEncoder
 from dmdgnn.transforms import AddDMDModes
-from gnndiff.models import SymmetricGCNConv
+from gnndiff.layers import SymmetricGCNConv
 from gnndiff.registry import target_model
 from gnndiff.space import Params, Space
 from gnndiff.target import TargetModel, is_symmetric

@@ -28,7 +28,7 @@ from dmdgnn.nn import DMDGNN, DMDGPS, DecoupledDMD, DirDMDGNN, GraphDMD
 from dmdgnn.nn.dmd_gru import DMDGRU
 from dmdgnn.transforms import AddDMDModes
 from gnndiff.errors import ConfigError
-from gnndiff.models import (
+from gnndiff.layers import (
     GPRGNN,
     GPS,
     APPNPNet,
@@ -41,8 +41,8 @@ from gnndiff.models import (
     SymmetricGraphSAGE,
     SymmetricSAGEConv,
 )
-from gnndiff.models.gcn_gru import GCNGRU
-from gnndiff.models.gpr_gnn import GPRProp
+from gnndiff.layers.gcn_gru import GCNGRU
+from gnndiff.layers.gpr_gnn import GPRProp
 from gnndiff.space import Params, Space
 from gnndiff.target import OPTIONAL, TargetModel, is_symmetric
 from gnndiff.temporal import step_channels, training_states, with_graph_modes, with_series_modes

@@ -4,7 +4,7 @@ from torch_geometric.nn.models import GAT, GCN, MLP, GraphSAGE
 
 from dmdgnn.nn import DMDGNN, DMDGPS, DecoupledDMD, DirDMDGNN, GraphDMD
 from gnndiff.align import align
-from gnndiff.models import GPRGNN, GPS, APPNPNet, SkipGAT, SkipGCN
+from gnndiff.layers import GPRGNN, GPS, APPNPNet, SkipGAT, SkipGCN
 
 X = torch.randn(6, 5, generator=torch.Generator().manual_seed(0))
 EDGES = torch.tensor([[0, 1, 2, 3, 4, 5, 1], [1, 2, 3, 4, 5, 0, 0]])

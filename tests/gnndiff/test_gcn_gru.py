@@ -4,7 +4,7 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.nn import GCNConv
 
 from dmdgnn.nn.dmd_gru import DMDGRU
-from gnndiff.models.gcn_gru import GCNGRU, GCNGRUCell
+from gnndiff.layers.gcn_gru import GCNGRU, GCNGRUCell
 
 N, F, H = 4, 2, 5
 EDGES = torch.tensor([[0, 1, 2, 3, 0], [1, 2, 3, 0, 2]])

@@ -8,7 +8,7 @@ from torch_geometric.nn.models import GAT, GCN, GraphSAGE
 from torch_geometric.transforms import Compose, GCNNorm, ToSparseTensor
 
 import graphtasks
-from gnndiff.models import (
+from gnndiff.layers import (
     GPRGNN,
     GPS,
     APPNPNet,

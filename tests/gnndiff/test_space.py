@@ -14,7 +14,7 @@ from dmdgnn.dynamics import FeaturePropagation
 from dmdgnn.nn import DMDGNN, DMDEncoder
 from dmdgnn.transforms import AddDMDModes
 from gnndiff.errors import ConfigError
-from gnndiff.models import SkipGAT, SkipGCN, SkipSymmetricGCN
+from gnndiff.layers import SkipGAT, SkipGCN, SkipSymmetricGCN
 from gnndiff.registry import EXACT_ENERGIES, MODELS, target_model
 from gnndiff.space import architecture, sample_grid
 from gnndiff.target import is_symmetric

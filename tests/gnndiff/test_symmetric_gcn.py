@@ -2,7 +2,7 @@ import torch
 from torch_geometric.nn.models import GCN
 
 import graphtasks
-from gnndiff.models import SymmetricGCN
+from gnndiff.layers import SymmetricGCN
 from gnndiff.registry import MODELS
 
 

@@ -10,7 +10,7 @@ from torch.nn import Linear, ModuleList, functional
 from torch_geometric.nn import GCNConv, GPSConv
 from torch_geometric.typing import Adj
 
-from gnndiff.models.symmetric_gcn import SymmetricGCNConv
+from gnndiff.layers.symmetric_gcn import SymmetricGCNConv
 
 
 class GPS(torch.nn.Module):

@@ -8,7 +8,7 @@ from torch_geometric.nn import GCNConv
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 from torch_geometric.typing import Adj
 
-from gnndiff.models.skip import Skip
+from gnndiff.layers.skip import Skip
 
 
 class GCNGRUCell(torch.nn.Module):

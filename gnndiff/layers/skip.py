@@ -9,8 +9,8 @@ from torch import Tensor
 from torch_geometric.nn.dense.linear import Linear
 from torch_geometric.nn.models import GCN
 
-from gnndiff.models.symmetric_gat import SymmetricGAT
-from gnndiff.models.symmetric_gcn import SymmetricGCN
+from gnndiff.layers.symmetric_gat import SymmetricGAT
+from gnndiff.layers.symmetric_gcn import SymmetricGCN
 
 
 class Skip(torch.nn.Module):
@@ -54,4 +54,4 @@ class SkipSymmetricGCN(_Skips, SymmetricGCN):
 
 
 class SkipGAT(_Skips, SymmetricGAT):
-    """:class:`~gnndiff.models.symmetric_gat.SymmetricGAT` with a :class:`Skip` of each layer."""
+    """:class:`~gnndiff.layers.symmetric_gat.SymmetricGAT` with a :class:`Skip` of each layer."""

@@ -1,0 +1,156 @@
+"""What models that make a row for each node have in common: channels, normalisation, readout and preparations."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Data
+from torch_geometric.nn import GAE, global_mean_pool
+from torch_geometric.nn.models import MLP
+from torch_geometric.transforms import BaseTransform, Compose, GCNNorm, ToSparseTensor
+from torch_geometric.utils import coalesce
+
+from gnndiff.targets.base import Space, Target
+from gnndiff.targets.units import Units, chained
+from graphtasks import GraphTask
+
+HIDDEN: Space = {"dropout": (0.1, 0.3, 0.5, 0.7, 0.9), "hidden": (16, 32, 64)}
+DECODERS = ("inner", "mlp")
+
+
+class NodeTarget(Target):
+    """A model that makes a row for each node.
+
+    Graphs are answered for by the mean of their nodes' rows, and pairs of nodes by the inner product of theirs or by a
+    perceptron. :meth:`build` of a derived class passes its network through :meth:`read_out`.
+    """
+
+    def space(self, task: GraphTask) -> Space:
+        """Dropout and hidden units; on links the decoder, too."""
+        return {**HIDDEN, **({"decoder": DECODERS} if task.kind == "link" else {})}
+
+    def paper_space(self, task: GraphTask) -> Space:
+        """The same, with inner products of links alone."""
+        return {name: choices for name, choices in self.space(task).items() if name != "decoder"}
+
+    def read_out(self, network: nn.Module, task: GraphTask, decoder: str = "inner") -> nn.Module:
+        """The network with what turns rows of nodes into answers to the task.
+
+        Args:
+            network: Makes `task.num_outputs` columns for each node, on links hidden ones.
+            task: The task.
+            decoder: 'inner' or 'mlp': how a pair of nodes is scored.
+        """
+        if task.kind == "graph":
+            network.register_forward_hook(_mean_over_nodes, with_kwargs=True)
+        if task.kind == "link" and decoder == "mlp":
+            return GAE(network, PairMLP(int(network.out_channels)))  # type: ignore[arg-type]
+        return network
+
+    def units(self, module: nn.Module) -> Sequence[Units] | None:
+        """The units between the layers of the network, whatever reads it out."""
+        if not isinstance(module, GAE):
+            return self.network_units(module)
+        units = self.network_units(module.encoder)
+        return None if units is None else [_within(each, "encoder.") for each in units]
+
+    def network_units(self, network: nn.Module) -> Sequence[Units] | None:
+        """The units of the network that :meth:`read_out` was given, by default those of a PyG `BasicGNN`."""
+        return basic_units(network)
+
+
+class PairMLP(nn.Module):
+    """Scores of pairs of nodes by a perceptron on the product of their rows, in the form of PyG's decoders."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.mlp = MLP([channels, channels, 1], norm=None)
+
+    def forward(self, z: Tensor, edge_index: Tensor, sigmoid: bool = True) -> Tensor:
+        """Scores (M,) of pairs (2, M) of rows (N, D), through a sigmoid or not."""
+        scores: Tensor = self.mlp(z[edge_index[0]] * z[edge_index[1]]).view(-1)
+        return scores.sigmoid() if sigmoid else scores
+
+
+def channels(task: GraphTask, hidden: int) -> dict[str, int]:
+    """Sizes of inputs, hidden units and outputs in the names of PyG's models; links get rows of hidden units."""
+    outputs = hidden if task.kind == "link" else task.num_outputs
+    return {"in_channels": task.num_features, "hidden_channels": hidden, "out_channels": outputs}
+
+
+def normalisation(task: GraphTask, norm: str) -> dict[str, Any]:
+    """Arguments `norm` and `norm_kwargs` of PyG's models for the name of a normalisation, or 'none'."""
+    if norm != "batch_norm":
+        return {"norm": None if norm == "none" else norm}
+    # A whole graph is one batch: its own statistics are exact, where running ones lag by tens of epochs.
+    return {"norm": norm, "norm_kwargs": {"track_running_stats": len(task.graphs) > 1}}
+
+
+def basic_units(network: nn.Module) -> list[Units] | None:
+    """The units between the layers of one of PyG's `BasicGNN` or `MLP`; None where layers do not form a chain."""
+    if getattr(network, "jk_mode", None) not in (None, "last"):
+        return None
+    convs = getattr(network, "convs", None) or getattr(network, "lins", None)
+    if convs is None:
+        return None
+    kind = "convs" if hasattr(network, "convs") else "lins"
+    layers: list[tuple[str, ...]] = [(f"{kind}.{i}.", f"norms.{i}.") for i in range(len(convs))]
+    if hasattr(network, "lin"):
+        layers.append(("lin.",))
+    return chained(network, layers)
+
+
+def is_symmetric(task: GraphTask) -> bool:
+    """Whether each edge has a reverse of the same weight, to rounding."""
+    return not task.directed and all(map(_symmetric_weights, task.graphs))
+
+
+def normalized(task: GraphTask) -> GraphTask:
+    """The task with an adjacency that is normalised once, with self-loops, by both degrees.
+
+    The parameters of a model on it are those of a model that normalises by itself.
+    """
+    return sparse(task, GCNNorm())
+
+
+def unweighted(task: GraphTask) -> GraphTask:
+    """The task with an adjacency of ones, for means over neighbours, which know no weights."""
+    return sparse(task, weight=None)
+
+
+def sparse(task: GraphTask, *transforms: BaseTransform, weight: str | None = "edge_weight") -> GraphTask:
+    """The task with a sparse matrix beside its edges, after some transforms.
+
+    One sparse product for each propagation gives the numbers of a gather and a scatter in half the time.
+    """
+    transform = Compose([*transforms, ToSparseTensor(weight, remove_edge_index=False, layout=torch.sparse_csr)])
+
+    def prepare(data: Data) -> Data:
+        with warnings.catch_warnings():
+            # torch warns once a process that CSR is in beta and that its invariants are not checked.
+            warnings.filterwarnings("ignore", message="Sparse", category=UserWarning)
+            prepared: Data = transform(data)
+        return prepared
+
+    return task.transform(prepare)
+
+
+def _symmetric_weights(data: Data) -> bool:
+    weight = data.get("edge_weight")
+    if weight is None or data.get("edge_index") is None:
+        return True
+    (edges, forth), (reverse, back) = (coalesce(e, weight) for e in (data.edge_index, data.edge_index.flip(0)))
+    return torch.equal(edges, reverse) and torch.allclose(forth, back)
+
+
+def _mean_over_nodes(model: nn.Module, args: Any, inputs: Mapping[str, Any], out: Tensor) -> Tensor:
+    return global_mean_pool(out, inputs.get("batch"))
+
+
+def _within(units: Units, prefix: str) -> Units:
+    rows, columns = (tuple(prefix + name for name in names) for names in (units.rows, units.columns))
+    return Units(rows, columns, units.heads)
