@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from torch import nn
 from torch_geometric.transforms import ToUndirected
 
+from dmdgnn.errors import FactorizationError, RankError
 from gnndiff.errors import ConfigError
 from gnndiff.targets.units import Units
 from graphtasks import Contender, FitConfig, GraphTask
@@ -25,6 +26,8 @@ TRAINING: Space = {
     "lr": (0.005, 0.01, 0.05, 0.1, 0.5, 1.0),
     "weight_decay": (5e-4, 5e-3, 5e-2),
 }
+# Raised by settings that cannot be computed; they lose, as settings that diverge do.
+IMPOSSIBLE = (RankError, FactorizationError)
 FIT = frozenset(field.name for field in dataclasses.fields(FitConfig))
 
 
