@@ -11,7 +11,6 @@ from torch import nn
 
 from gnndiff.config import RunConfig
 from gnndiff.errors import ConfigError
-from gnndiff.resolve import find_target, find_task
 from gnndiff.results import Results
 from gnndiff.runs.folder import Run
 from gnndiff.stages import run_all
@@ -57,7 +56,7 @@ def run(
     >>> def build(task, hidden):
     ...     return GCN(task.num_features, hidden, num_layers=2, out_channels=task.num_classes)
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     tiny = dict(trials=2, epochs=3, initialisations=2, settings=1, retrainings=2, generator_steps=5, candidates=4)
+    ...     tiny = dict(trials=2, epochs=3, initialisations=2, settings=1, generator_steps=5, candidates=4)
     ...     results = run(build, "wine", space={"hidden": [4, 8]}, budget="smoke", out=folder, quiet=True, **tiny)
     ...     sorted(results.best.state_dict)
     ['convs.0.bias', 'convs.0.lin.weight', 'convs.1.bias', 'convs.1.lin.weight']
@@ -68,11 +67,11 @@ def run(
         raise ConfigError(f"gnndiff.run does not take {unknown[0]!r}: it takes {', '.join(sorted(known))}")
     if space == "paper" or space == "default":
         overrides["space"], space = space, None
-    chosen = find_target(target) if isinstance(target, str) else as_target(target, space)
-    on = find_task(task, root=overrides.get("root")) if isinstance(task, str) else task
+    own_target = None if isinstance(target, str) else as_target(target, space)
+    own_task = None if isinstance(task, str) else task
     config = RunConfig(
-        task=task if isinstance(task, str) else on.name,
-        model=target if isinstance(target, str) else chosen.name,
+        task=task if isinstance(task, str) else task.name,
+        model=target if isinstance(target, str) else own_target.name,  # type: ignore[union-attr]
         budget=budget,
         split=split,
         seed=seed,
@@ -80,7 +79,7 @@ def run(
         out=None if out is None else Path(out),
         **overrides,
     )
-    opened = Run(config, target=chosen, task=on, space=space)
+    opened = Run(config, target=own_target, task=own_task, space=space)
     opened.create()
     with opened.locked():
         return Results(opened.folder, run_all(opened))

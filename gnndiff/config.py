@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -133,6 +134,12 @@ class Method:
     sampling_steps: int = 100
     guidance: float = 1.0
 
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Method:
+        """The constants as JSON has them, with lists in the place of tuples."""
+        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**plain)
+
 
 @dataclass(frozen=True)
 class RunConfig:
@@ -202,7 +209,7 @@ class RunConfig:
     members: int | None = None
     equal_time_search: bool | None = None
     full_grid: bool | None = None
-    method: Method = Method()  # noqa: RUF009 - frozen
+    method: Method = Method()
 
     @property
     def folder(self) -> Path:

@@ -22,8 +22,9 @@ States = Mapping[str, Tensor]
 
 
 def stack(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Stacked tensors (n, *shape) of n state dicts."""
-    return {name: torch.stack([state[name] for state in states]) for name in states[0]}
+    """Stacked floating point tensors (n, *shape) of n state dicts."""
+    names = [name for name, tensor in states[0].items() if tensor.is_floating_point()]
+    return {name: torch.stack([state[name] for state in states]) for name in names}
 
 
 def unstack(states: States) -> list[dict[str, Tensor]]:

@@ -77,7 +77,8 @@ class GNNDiffPipeline:
         vectors = self.sample(n, data=data, val=val, generator=generator, **options)
         states = self.layout.unflatten(vectors)
         return [
-            {**{name: tensor[i].clone() for name, tensor in states.items()}, **self.buffers} for i in range(len(vectors))
+            {**{name: tensor[i].clone() for name, tensor in states.items()}, **self.buffers}
+            for i in range(len(vectors))
         ]
 
     def sample(

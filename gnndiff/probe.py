@@ -7,18 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from gnndiff.errors import ConfigError, GNNDiffError
 from gnndiff.evaluation import Evaluator, stack
 from gnndiff.targets.base import IMPOSSIBLE, Setting, Space, Target
 from gnndiff.targets.build import Preparations, build, fit_config
 from gnndiff.targets.units import Units
-from gnndiff.zoo.alignment import State, alignment_error
+from gnndiff.zoo.alignment import usable_units
 from graphtasks import DivergedError, FitConfig, GraphTask, GraphTasksError
-
-# Rounding of single precision through a few layers.
-TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -52,15 +49,17 @@ def probe(preparations: Preparations, space: Space, split: int, device: torch.de
         except (GNNDiffError, GraphTasksError):
             raise
         except Exception as error:  # whatever a user's code raises
-            raise ConfigError(f"{target.name!r} cannot be built with {dict(setting)} ({_line(error)}): mend it") from error
+            raise ConfigError(
+                f"{target.name!r} cannot be built with {dict(setting)} ({_line(error)}): mend it"
+            ) from error
         _check_module(target.name, module)
         other = {**setting, **{name: space[name][-1] for name in target.training_only if name in space}}
         _check_same(target.name, module, build(target, task, other, 1, device), setting, other)
         first = first or (setting, task, module)
     if first is None:
         raise ConfigError(
-            f"{target.name!r} cannot be computed on {preparations.task.name!r} with the first nor with the last choices "
-            "of its space: give it other choices"
+            f"{target.name!r} can be computed on {preparations.task.name!r} neither with the first nor with the last "
+            "choices of its space: give it other choices"
         )
     return _run(target, *first, split, fit_config(first[0], 0, **shared))
 
@@ -68,32 +67,13 @@ def probe(preparations: Preparations, space: Space, split: int, device: torch.de
 def _run(target: Target, setting: Setting, task: GraphTask, module: nn.Module, split: int, config: FitConfig) -> Probe:
     evaluator = Evaluator(module, task, split, config)
     try:
-        evaluator.scores(stack([_floats(module.state_dict())]), "val")
-        units, alignment = probe_units(target, evaluator)
+        evaluator.scores(stack([module.state_dict()]), "val")
+        units, alignment = usable_units(target.units(evaluator.module), evaluator)
     except (GNNDiffError, GraphTasksError):
         raise
     except Exception as error:  # whatever a user's code raises
         raise ConfigError(f"{target.name!r} fails on {task.name!r} ({_line(error)}): mend it") from error
     return Probe(sum(parameter.numel() for parameter in module.parameters()), units, alignment)
-
-
-def probe_units(target: Target, evaluator: Evaluator) -> tuple[Sequence[Units], str]:
-    """The hidden units by which networks can be aligned, none where outputs would change, and why, for the reader."""
-    units = target.units(evaluator.module)
-    if not units:
-        return (), "not aligned: the target declares no hidden units that may change places"
-
-    def outputs(state: State) -> Tensor:
-        return torch.cat(list(evaluator.outputs(stack([_floats(state)]), "val")))
-
-    error = alignment_error(evaluator.module.state_dict(), units, outputs)
-    if not error < TOLERANCE:
-        return (), f"not aligned: reordering the declared hidden units changes outputs by {error:.2g}"
-    return tuple(units), "aligned by the declared hidden units"
-
-
-def _floats(state: State) -> dict[str, Tensor]:
-    return {name: tensor for name, tensor in state.items() if tensor.is_floating_point()}
 
 
 def _corners(space: Space) -> Iterator[Setting]:

@@ -35,11 +35,18 @@ def find_task(text: str, *, root: Path | None = None) -> GraphTask:
         value = load_object(text)
         task = value() if callable(value) else value
         if not isinstance(task, GraphTask):
-            raise ConfigError(f"{text} gives a {type(task).__name__}, expected a GraphTask or a function that makes one")
+            raise ConfigError(
+                f"{text} gives a {type(task).__name__}, expected a GraphTask or a function that makes one"
+            )
         return task
     if Path(text).is_dir():
         return graphtasks.from_folder(text)
     return graphtasks.load(text.lower(), root=root)
+
+
+def canonical(text: str) -> str:
+    """A task as it is stored: names in small letters, paths as they are."""
+    return text if is_reference(text) or Path(text).is_dir() else text.lower()
 
 
 def is_reference(text: str) -> bool:

@@ -137,9 +137,8 @@ class LatentDiffusion(Generator):
 
         folder = Path(folder)
         config = json.loads((folder / "parameters" / "config.json").read_text())
-        method = {key: tuple(value) if isinstance(value, list) else value for key, value in config["method"].items()}
         tensors = load_file(folder / "parameters" / WEIGHTS)
-        generator = cls(config["steps"], Method(**method))
+        generator = cls(config["steps"], Method.from_json(config["method"]))
         generator.autoencoder = ParameterAutoencoder(
             **{name: tensors[name] for name in ("mean", "scale", "basis")},
             reconstruction_error=config["reconstruction_error"],

@@ -108,8 +108,8 @@ def ranked_trials(run: Run, count: int | None = None) -> list[FrozenTrial]:
     if not trials:
         reason = finished[-1].user_attrs.get("reason", "") if finished else ""
         raise RunFolderError(
-            f"no setting of the search of {run.folder} could be trained, the last one failed with {reason!r}: scale the "
-            "features of the task, or give the target other choices"
+            f"no setting of the search of {run.folder} could be trained, the last one failed with {reason!r}: scale "
+            "the features of the task, or give the target other choices"
         )
     return best_first(trials, _value, run.task.metric)
 

@@ -69,7 +69,7 @@ class Target(ABC):
         return self.space(task)
 
     @abstractmethod
-    def build(self, task: GraphTask, **setting: Any) -> nn.Module:
+    def build(self, task: GraphTask, *args: Any, **setting: Any) -> nn.Module:
         """The module with its initial parameters, drawn from torch's global generator.
 
         Args:
@@ -77,7 +77,7 @@ class Target(ABC):
             **setting: One choice of each hyperparameter that is no field of :class:`graphtasks.FitConfig`.
         """
 
-    def prepare(self, task: GraphTask, **keys: Any) -> GraphTask:
+    def prepare(self, task: GraphTask, *args: Any, **keys: Any) -> GraphTask:
         """The task with what the module needs of its graphs, such as modes or a normalised adjacency.
 
         Name the hyperparameters that it depends on as arguments: what it made is kept under their values.
@@ -90,6 +90,11 @@ class Target(ABC):
         Networks are aligned by them before they are averaged. It is checked that outputs stay the same.
         """
         return None
+
+    @property
+    def version(self) -> str:
+        """Text that changes with the target, so that results of another are not taken for its own."""
+        return type(self).__qualname__
 
     def contender(self, name: str, task: GraphTask, space: Space | None = None, **fixed: Any) -> Contender:
         """The target as a model of :func:`graphtasks.compare`; arguments as of :func:`as_contender`."""

@@ -37,7 +37,7 @@ class FunctionTarget(Target):
                 f"got the module {type(function).__name__}, expected a function that makes one: wrap it as "
                 "`lambda task, hidden: ...`, with space={'hidden': [16, 32]}"
             )
-        given = name or getattr(function, "__name__", type(function).__name__)
+        given: str = name or getattr(function, "__name__", type(function).__name__)
         self.name = "own" if given == "<lambda>" else given  # type: ignore[misc]
         if space is None:
             raise ConfigError(
@@ -52,7 +52,7 @@ class FunctionTarget(Target):
         """The space it was given."""
         return self.choices
 
-    def build(self, task: GraphTask, **setting: Any) -> nn.Module:
+    def build(self, task: GraphTask, *args: Any, **setting: Any) -> nn.Module:
         """What the function makes."""
         return self.function(task, **setting)
 

@@ -15,7 +15,7 @@ class GCN(NodeTarget):
 
     name = "gcn"
 
-    def prepare(self, task: GraphTask) -> GraphTask:  # type: ignore[override]
+    def prepare(self, task: GraphTask) -> GraphTask:
         """The normalised adjacency."""
         return normalized(task)
 

@@ -13,9 +13,13 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from gnndiff.evaluation import Evaluator, stack
 from gnndiff.targets.units import Units
 
 State = Mapping[str, Tensor]
+
+# Rounding of single precision through a few layers.
+TOLERANCE = 1e-3
 
 
 def align(state: State, reference: State, units: Sequence[Units]) -> dict[str, Tensor]:
@@ -56,6 +60,20 @@ def alignment_error(state: State, units: Sequence[Units], outputs: Callable[[Sta
         permute(moved, group, torch.cat(order))
     before, after = outputs(state), outputs(moved)
     return float((after - before).abs().max() / before.abs().max().clamp(min=1e-30))
+
+
+def usable_units(units: Sequence[Units] | None, evaluator: Evaluator) -> tuple[Sequence[Units], str]:
+    """The units by which networks can be aligned, none where outputs would change, and why, for the reader."""
+    if not units:
+        return (), "not aligned: the target declares no hidden units that may change places"
+
+    def outputs(state: State) -> Tensor:
+        return torch.cat(list(evaluator.outputs(stack([state]), "val")))
+
+    error = alignment_error(evaluator.module.state_dict(), units, outputs)
+    if not error < TOLERANCE:
+        return (), f"not aligned: reordering the declared hidden units changes outputs by {error:.2g}"
+    return tuple(units), "aligned by the declared hidden units"
 
 
 def permute(state: dict[str, Tensor], units: Units, order: Tensor) -> None:

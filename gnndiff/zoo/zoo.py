@@ -15,14 +15,13 @@ from torch import Tensor, nn
 
 import graphtasks
 from gnndiff.errors import DamagedFileError, ZooError
-from gnndiff.evaluation import Evaluator
-from gnndiff.probe import probe_units
+from gnndiff.evaluation import Evaluator, stack
 from gnndiff.scores import order
 from gnndiff.targets import Target, as_target
 from gnndiff.targets.base import Setting, check_kind
 from gnndiff.targets.build import Preparations, build
 from gnndiff.targets.units import Units
-from gnndiff.zoo.alignment import align
+from gnndiff.zoo.alignment import align, usable_units
 from gnndiff.zoo.vectors import ParameterLayout, State
 from graphtasks import FitConfig, GraphTask
 from graphtasks.splits import Part
@@ -128,10 +127,10 @@ class Zoo:
             _check_state(module, state, i)
         evaluator = Evaluator(module, prepared, split, config)
         if scores is None:
-            scores = [evaluator.with_buffers(state).scores(stack_one(state), "val")[0] for state in loaded]
+            scores = [evaluator.with_buffers(state).scores(stack([state]), "val")[0] for state in loaded]
         if len(scores) != len(loaded):
             raise ZooError(f"got {len(scores)} scores for {len(loaded)} states: give one for each")
-        units, alignment = probe_units(target, evaluator)
+        units, alignment = usable_units(target.units(module), evaluator)
         numbers = list(range(len(loaded))) if members is None else list(members)
         return cls.of(
             loaded, list(scores), [setting] * len(loaded), numbers, evaluator, units=units, alignment=alignment
@@ -181,11 +180,6 @@ class Zoo:
         return self.best_of_each(count).mean(dim=0)
 
 
-def stack_one(state: State) -> dict[str, Tensor]:
-    """A state dict as a stack of one."""
-    return {name: tensor.unsqueeze(0) for name, tensor in state.items() if tensor.is_floating_point()}
-
-
 def _read(path: Path) -> dict[str, Any]:
     try:
         return load_file(path)
@@ -205,6 +199,3 @@ def _check_state(module: nn.Module, state: State, index: int) -> None:
     bad = [name for name, tensor in state.items() if tensor.is_floating_point() and not bool(tensor.isfinite().all())]
     if bad:
         raise ZooError(f"state {index} has NaN or infinite entries in {bad[0]}: leave it out")
-
-
-
