@@ -38,7 +38,7 @@ class FunctionTarget(Target):
                 "`lambda task, hidden: ...`, with space={'hidden': [16, 32]}"
             )
         given: str = name or getattr(function, "__name__", type(function).__name__)
-        self.name = "own" if given == "<lambda>" else given  # type: ignore[misc]
+        self.name = "own" if given == "<lambda>" else given  # type: ignore[misc, assignment]
         if space is None:
             raise ConfigError(
                 f"the target {self.name!r} has no space: pass its hyperparameters with their choices, such as "
