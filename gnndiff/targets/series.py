@@ -1,16 +1,49 @@
-"""Modes of series on graphs, which see the values of the training part alone."""
+"""What models of series have in common: steps, modes that see the training part alone, and units of gates."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from dmdgnn.dynamics import FeaturePropagation
 from dmdgnn.series import AddSeriesModes
 from dmdgnn.transforms import AddDMDModes
 from gnndiff.errors import ConfigError
+from gnndiff.targets.base import Target
+from gnndiff.targets.ends import Ends, UnknownUnitsError, child, ends, only
+from gnndiff.targets.nodes import HIDDEN
+from gnndiff.targets.base import Space
+from gnndiff.targets.units import Part, Units
 from graphtasks import GraphTask
+
+
+class SeriesTarget(Target):
+    """A recurrent model that reads the last steps of each node of a series."""
+
+    kinds = frozenset({"temporal"})
+
+    def space(self, task: GraphTask) -> Space:
+        """Dropout and hidden units."""
+        return HIDDEN
+
+    def units(self, module: nn.Module) -> tuple[Units, ...] | None:
+        """The units of the hidden state."""
+        try:
+            return ends(module).inside
+        except UnknownUnitsError:
+            return None
+
+
+def gated(network: nn.Module) -> Ends:
+    """The ends of a gated unit `cell`, whose maps `conv_x` of inputs and `conv_h` of states make the units of three
+    gates, and of what reads its state, `lin`."""
+    only(network, "cell.conv_x.", "cell.conv_h.", "lin.")
+    of_inputs, of_states, last = (child(network, name) for name in ("cell.conv_x", "cell.conv_h", "lin"))
+    width = network.lin.in_features  # type: ignore[union-attr]
+    names = [name for name in of_inputs.rows + of_states.rows if isinstance(name, str)]
+    rows = tuple(Part(name, gate * width, (gate + 1) * width) for name in names for gate in range(3))  # type: ignore[operator]
+    return Ends(last.rows, of_inputs.reads, inside=(Units(rows, of_states.reads + last.reads),))
 
 
 def step_channels(task: GraphTask) -> int:
