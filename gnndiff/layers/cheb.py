@@ -66,6 +66,8 @@ class ChebNet(BasicGNN):
     supports_edge_weight = True
     supports_edge_attr = False
 
-    def init_conv(self, in_channels: int, out_channels: int, K: int, symmetric: bool = False, **kwargs: Any) -> ChebConv:
+    def init_conv(
+        self, in_channels: int, out_channels: int, K: int, symmetric: bool = False, **kwargs: Any
+    ) -> ChebConv:
         """One layer."""
         return (SymmetricChebConv if symmetric else ChebConv)(in_channels, out_channels, K, **kwargs)

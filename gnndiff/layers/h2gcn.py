@@ -60,9 +60,7 @@ class H2GCN(torch.nn.Module):
         self.lin_in.reset_parameters()
         self.lin_out.reset_parameters()
 
-    def forward(
-        self, x: Tensor, edge_index: Adj, adj_two: Tensor | None = None, batch: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, x: Tensor, edge_index: Adj, adj_two: Tensor | None = None, batch: Tensor | None = None) -> Tensor:
         """Outputs of all nodes; see the class for shapes."""
         if adj_two is None or not is_torch_sparse_tensor(edge_index):
             edge_index, adj_two = hops(edge_index, len(x), x.dtype)

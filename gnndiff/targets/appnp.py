@@ -32,7 +32,7 @@ class APPNP(NodeTarget):
         }[experiment(task)]
         return {"alpha": alpha, **(HOPS if experiment(task) == "long-range" else {})}
 
-    def prepare(self, task: GraphTask) -> GraphTask:  # type: ignore[override]
+    def prepare(self, task: GraphTask) -> GraphTask:
         """The normalised adjacency."""
         return normalized(task)
 

@@ -74,15 +74,16 @@ class Target(ABC):
         return self.space(task)
 
     @abstractmethod
-    def build(self, task: GraphTask, **setting: Any) -> nn.Module:
+    def build(self, task: GraphTask, *args: Any, **setting: Any) -> nn.Module:
         """The module with its initial parameters, drawn from torch's global generator.
 
         Args:
             task: The prepared task.
+            *args: None; they leave it to a derived class to name its hyperparameters.
             **setting: One choice of each hyperparameter that is no field of :class:`graphtasks.FitConfig`.
         """
 
-    def prepare(self, task: GraphTask, **keys: Any) -> GraphTask:
+    def prepare(self, task: GraphTask, *args: Any, **keys: Any) -> GraphTask:
         """The task with what the module needs of its graphs, such as modes or a normalised adjacency.
 
         Name the hyperparameters that it depends on as arguments: what it made is kept under their values.

@@ -28,7 +28,7 @@ class Cheb(NodeTarget):
         """The same numbers."""
         return {"K": ORDERS}
 
-    def prepare(self, task: GraphTask) -> GraphTask:  # type: ignore[override]
+    def prepare(self, task: GraphTask) -> GraphTask:
         """The adjacency that is normalised without self-loops, where it is symmetric."""
         return sparse(task, RemoveSelfLoops(), GCNNorm(add_self_loops=False)) if is_symmetric(task) else task
 

@@ -28,7 +28,7 @@ class DMDGNN(ModesTarget):
         own: Space = {"rank": fitting_ranks(task), "burn_in": (0, 2), "local": ("none", "gcn", "sage")}
         return {**super().space(task), **own}
 
-    def prepare(self, task: GraphTask, *, rank: int, burn_in: int, local: str) -> GraphTask:  # type: ignore[override]
+    def prepare(self, task: GraphTask, *, rank: int, burn_in: int, local: str) -> GraphTask:
         """The modes, and the adjacency that the local term needs."""
         modes = AddDMDModes(rank=int(rank), dynamics=FeaturePropagation(burn_in=int(burn_in)))
         return sparse(task, modes, weight=None) if local == "sage" else sparse(task, modes, GCNNorm())

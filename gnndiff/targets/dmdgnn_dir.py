@@ -24,7 +24,7 @@ class DirDMDGNN(ModesTarget):
         own: Space = {"rank": fitting_ranks(task), "burn_in": (0, 2), "local": ("none", "gcn")}
         return {**super().space(task), **own}
 
-    def prepare(self, task: GraphTask, *, rank: int, burn_in: int) -> GraphTask:  # type: ignore[override]
+    def prepare(self, task: GraphTask, *, rank: int, burn_in: int) -> GraphTask:
         """The modes along the edges and against them, and their duals, since they are not orthonormal."""
         modes = {"dmd_out": "forward", "dmd_in": "backward"}
         transforms = [

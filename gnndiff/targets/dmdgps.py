@@ -37,7 +37,7 @@ class DMDGPS(ModesTarget):
         ranks = tuple(sorted({min(rank, largest) for rank in RANKS}))
         return {**super().space(task), "rank": ranks, "degree": (8, 16), "norm": ("none", "batch_norm")}
 
-    def prepare(self, task: GraphTask, *, rank: int) -> GraphTask:  # type: ignore[override]
+    def prepare(self, task: GraphTask, *, rank: int) -> GraphTask:
         """The modes of each graph, zeros where it lacks some, and the normalised adjacency."""
         return task.transform(lambda data: _with_modes(data, int(rank)))
 

@@ -31,7 +31,7 @@ class DMDGRU(SeriesTarget):
         ranks = tuple(rank for rank in RANKS if rank <= limit)
         return {**super().space(task), "rank": ranks, "modes": ("graph", "series")}
 
-    def prepare(self, task: GraphTask, *, rank: int, modes: str) -> GraphTask:  # type: ignore[override]
+    def prepare(self, task: GraphTask, *, rank: int, modes: str) -> GraphTask:
         """The modes, 'graph' or 'series'."""
         make = with_graph_modes if modes == "graph" else with_series_modes
         return make(task, int(rank))

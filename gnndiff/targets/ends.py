@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import singledispatch
 from itertools import pairwise
 
-from torch import Tensor, nn
+from torch import nn
 from torch_geometric.nn import EdgeConv, GINConv
 from torch_geometric.nn.models import MLP
 from torch_geometric.nn.models.basic_gnn import BasicGNN
@@ -101,7 +101,8 @@ def ends(layer: nn.Module) -> Ends:
     if concat or heads == 1:
         return Ends(tuple(rows), tuple(reads), heads=heads)
     # Outputs are means over heads, which may change places.
-    by_head = [name for name in rows if layer.state_dict()[name].shape[:1] != (outs,)]
+    state = layer.state_dict()
+    by_head = [name for name in rows if state[name].dim() == 3 or len(state[name]) == heads * outs]
     parts = tuple(Part(name, head * outs, (head + 1) * outs) for name in by_head for head in range(heads))
     means = tuple(name for name in rows if name not in by_head)
     return Ends(parts + means, tuple(reads), inside=(Units(tuple(by_head), count=heads),))

@@ -54,7 +54,7 @@ class FunctionTarget(Target):
         """The space it was given."""
         return self.choices
 
-    def build(self, task: GraphTask, **setting: Any) -> nn.Module:
+    def build(self, task: GraphTask, *args: Any, **setting: Any) -> nn.Module:
         """What the function makes."""
         return self.function(task, **setting)
 

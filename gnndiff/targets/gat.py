@@ -31,8 +31,10 @@ class GAT(NodeTarget):
         """The paper's numbers of heads."""
         return {"heads": (4, 8, 12)}
 
-    def prepare(self, task: GraphTask) -> GraphTask:  # type: ignore[override]
-        """The adjacency with self-loops and without weights, of graphs whose edges all have a reverse."""
+    def prepare(self, task: GraphTask) -> GraphTask:
+        """The adjacency with self-loops and without weights, where all edges of all graphs have a reverse."""
+        if task.kind != "link" and not all(map(_undirected, task.graphs)):
+            return task
         return task.transform(_with_loops)
 
     def build(
@@ -54,7 +56,9 @@ class GAT(NodeTarget):
         return self.read_out(network, task, width, decoder)
 
 
+def _undirected(data: Data) -> bool:
+    return is_undirected(data.edge_index, num_nodes=data.num_nodes)
+
+
 def _with_loops(data: Data) -> Data:
-    if not is_undirected(data.edge_index, num_nodes=data.num_nodes):
-        return data
-    return with_sparse(data, RemoveSelfLoops(), AddSelfLoops(), weight=None)
+    return with_sparse(data, RemoveSelfLoops(), AddSelfLoops(), weight=None) if _undirected(data) else data

@@ -28,7 +28,7 @@ class GCN(NodeTarget):
         """The depth of long-range tasks."""
         return LAYERS if experiment(task) == "long-range" else {}
 
-    def prepare(self, task: GraphTask) -> GraphTask:  # type: ignore[override]
+    def prepare(self, task: GraphTask) -> GraphTask:
         """The normalised adjacency."""
         return normalized(task)
 

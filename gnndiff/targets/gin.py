@@ -15,7 +15,7 @@ class GIN(NodeTarget):
 
     name = "gin"
 
-    def prepare(self, task: GraphTask) -> GraphTask:  # type: ignore[override]
+    def prepare(self, task: GraphTask) -> GraphTask:
         """The adjacency without weights, since sums over neighbours know none."""
         return unweighted(task)
 

@@ -29,7 +29,7 @@ class GPRGNN(NodeTarget):
             return {"alpha": (0.1, 0.5, 0.9), **HOPS}
         return {"alpha": (0.1, 0.2, 0.5, 0.9)}
 
-    def prepare(self, task: GraphTask) -> GraphTask:  # type: ignore[override]
+    def prepare(self, task: GraphTask) -> GraphTask:
         """The normalised adjacency."""
         return normalized(task)
 

@@ -26,7 +26,7 @@ class GPS(NodeTarget):
         """Normalisation, too."""
         return {**super().space(task), "norm": ("none", "batch_norm")}
 
-    def prepare(self, task: GraphTask) -> GraphTask:  # type: ignore[override]
+    def prepare(self, task: GraphTask) -> GraphTask:
         """The normalised adjacency."""
         return normalized(task)
 

@@ -37,7 +37,7 @@ class GraphDMD(ModesTarget):
         """Ranks and forms, too."""
         return {**super().space(task), "rank": ranks_of_energies(task, ENERGIES), "form": (*FORMS, "propagate")}
 
-    def prepare(self, task: GraphTask, *, rank: int) -> GraphTask:  # type: ignore[override]
+    def prepare(self, task: GraphTask, *, rank: int) -> GraphTask:
         """The exact modes, and the normalised adjacency."""
         modes = AddDMDModes(rank=int(rank), dynamics=FeaturePropagation(stride=2), modes="exact")
         return sparse(task, modes, GCNNorm())

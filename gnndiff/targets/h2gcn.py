@@ -31,13 +31,11 @@ class H2GCN(NodeTarget):
         """The same numbers."""
         return {"rounds": ROUNDS}
 
-    def prepare(self, task: GraphTask) -> GraphTask:  # type: ignore[override]
+    def prepare(self, task: GraphTask) -> GraphTask:
         """The adjacencies of one and of two hops."""
         return task.transform(_with_hops)
 
-    def build(
-        self, task: GraphTask, *, hidden: int, dropout: float, rounds: int, decoder: str = "inner"
-    ) -> nn.Module:
+    def build(self, task: GraphTask, *, hidden: int, dropout: float, rounds: int, decoder: str = "inner") -> nn.Module:
         """The module."""
         network = H2GCNNetwork(**channels(task, hidden), rounds=rounds, dropout=dropout)
         return self.read_out(network, task, hidden, decoder)

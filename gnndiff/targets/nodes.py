@@ -103,7 +103,7 @@ class PairMLP(nn.Module):
         return scores.sigmoid() if sigmoid else scores
 
 
-def channels(task: GraphTask, hidden: int) -> dict[str, int]:
+def channels(task: GraphTask, hidden: int) -> dict[str, Any]:
     """Sizes of inputs, hidden units and outputs in the names of PyG's models; links get rows of hidden units."""
     outputs = hidden if task.kind == "link" else task.num_outputs
     return {"in_channels": task.num_features, "hidden_channels": hidden, "out_channels": outputs}
@@ -169,12 +169,14 @@ def sparse(task: GraphTask, *transforms: BaseTransform, weight: str | None = "ed
 
 
 def with_sparse(data: Data, *transforms: BaseTransform, weight: str | None = "edge_weight") -> Data:
-    """A graph with a sparse matrix beside its edges, after some transforms."""
+    """A graph with a sparse matrix beside its edges, after some transforms; without a `weight`, edges lose theirs."""
     transform = Compose([*transforms, ToSparseTensor(weight, remove_edge_index=False, layout=torch.sparse_csr)])
     with warnings.catch_warnings():
         # torch warns once a process that CSR is in beta and that its invariants are not checked.
         warnings.filterwarnings("ignore", message="Sparse", category=UserWarning)
         prepared: Data = transform(data)
+    if weight is None and prepared.get("edge_weight") is not None:
+        del prepared.edge_weight
     return prepared
 
 
@@ -188,4 +190,3 @@ def _symmetric_weights(data: Data) -> bool:
 
 def _mean_over_nodes(model: nn.Module, args: Any, inputs: Mapping[str, Any], out: Tensor) -> Tensor:
     return global_mean_pool(out, inputs.get("batch"))
-

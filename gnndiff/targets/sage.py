@@ -23,7 +23,7 @@ class SAGE(NodeTarget):
         """The depth of long-range tasks."""
         return LAYERS if experiment(task) == "long-range" else {}
 
-    def prepare(self, task: GraphTask) -> GraphTask:  # type: ignore[override]
+    def prepare(self, task: GraphTask) -> GraphTask:
         """The adjacency without weights, since means over neighbours know none."""
         return unweighted(task)
 

@@ -10,10 +10,9 @@ from dmdgnn.dynamics import FeaturePropagation
 from dmdgnn.series import AddSeriesModes
 from dmdgnn.transforms import AddDMDModes
 from gnndiff.errors import ConfigError
-from gnndiff.targets.base import Target
+from gnndiff.targets.base import Space, Target
 from gnndiff.targets.ends import Ends, UnknownUnitsError, child, ends, only
 from gnndiff.targets.nodes import HIDDEN
-from gnndiff.targets.base import Space
 from gnndiff.targets.units import Part, Units
 from graphtasks import GraphTask
 

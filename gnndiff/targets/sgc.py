@@ -37,7 +37,7 @@ class SGC(NodeTarget):
             return self.space(task)
         return {name: choices for name, choices in PAPER["small"].items() if name not in ("hidden", "dropout")}
 
-    def prepare(self, task: GraphTask) -> GraphTask:  # type: ignore[override]
+    def prepare(self, task: GraphTask) -> GraphTask:
         """The normalised adjacency."""
         return normalized(task)
 

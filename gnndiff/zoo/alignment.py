@@ -120,6 +120,8 @@ def _match(state: State, reference: State, units: Units) -> Tensor:
             of_heads += theirs @ ours.mT
         else:
             likeness += theirs.reshape(count, -1) @ ours.reshape(count, -1).mT
+    if each == 1:
+        return torch.as_tensor(linear_sum_assignment((likeness + of_heads).numpy(), maximize=True)[1])
     within = {}
     for a in range(heads):
         for b in range(heads):

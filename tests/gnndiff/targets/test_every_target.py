@@ -6,8 +6,10 @@ from torch_geometric.data import Data
 
 import graphtasks
 from gnndiff.targets import available, find
-from gnndiff.testing import TargetTestCase
+from gnndiff.targets.base import full_space
+from gnndiff.testing import TargetTestCase, corners, made
 from graphtasks import GraphTask, Split, random_splits, time_splits
+from graphtasks.links import random_link_splits
 from graphtasks.task import KINDS
 
 NODES = torch.arange(12)
@@ -33,7 +35,8 @@ def node_regression():
 
 def link():
     data = Data(x=features(), edge_index=EDGES)
-    return graphtasks.link_task(data, name="pairs", val=0.2, test=0.2)
+    splits = random_link_splits(EDGES, 12, undirected=True, val=0.2, test=0.2, count=1)
+    return graphtasks.link_task(data, name="pairs", splits=splits)
 
 
 def many():
@@ -78,9 +81,6 @@ class TestEveryTarget(TargetTestCase):
 
     def test_units_are_declared(self):
         target = self.create_target()
-        from gnndiff.testing import corners, made
-        from gnndiff.targets.base import full_space
-
         for task in self.create_tasks():
             for setting in corners(full_space(target, task)):
                 assert target.units(made(target, task, setting)[1]) is not None
