@@ -86,7 +86,7 @@ class APPNPNet(torch.nn.Module):
 
     def reset_parameters(self) -> None:
         """Reset all learnable parameters."""
-        self.mlp.reset_parameters()
+        self.mlp.reset_parameters()  # type: ignore[operator]
         self.prop.reset_parameters()
 
     def forward(

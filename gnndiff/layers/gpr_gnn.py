@@ -155,7 +155,7 @@ class GPRGNN(torch.nn.Module):
 
     def reset_parameters(self) -> None:
         """Reset all learnable parameters."""
-        self.mlp.reset_parameters()
+        self.mlp.reset_parameters()  # type: ignore[operator]
         self.prop.reset_parameters()
 
     def forward(

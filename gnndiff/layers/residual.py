@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import torch
@@ -89,12 +88,8 @@ class Residual(torch.nn.Module):
 
 
 def _taken(layer: torch.nn.Module, edges: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in edges.items() if name in _names(type(layer))}
-
-
-@cache
-def _names(layer: type[torch.nn.Module]) -> frozenset[str]:
-    return frozenset(inspect.signature(layer.forward).parameters)
+    taken = inspect.signature(layer.forward).parameters
+    return {name: value for name, value in edges.items() if name in taken}
 
 
 def perceptron(residual: bool, num_layers: int, **arguments: Any) -> torch.nn.Module:

@@ -51,8 +51,8 @@ class APPNP(NodeTarget):
     ) -> nn.Module:
         """The module."""
         given = arguments(task, hidden=hidden, dropout=dropout, num_layers=num_layers, norm=norm)
-        shape = {"normalize": False, "symmetric": is_symmetric(task), "residual": residual}
-        return self.read_out(APPNPNet(**given, **shape, K=K, alpha=alpha), task, hidden, decoder)
+        network = APPNPNet(**given, K=K, alpha=alpha, normalize=False, symmetric=is_symmetric(task), residual=residual)
+        return self.read_out(network, task, hidden, decoder)
 
 
 @ends.register

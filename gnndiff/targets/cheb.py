@@ -8,7 +8,6 @@ from torch_geometric.transforms import GCNNorm, RemoveSelfLoops
 from gnndiff.layers import ChebNet
 from gnndiff.targets.base import Space
 from gnndiff.targets.nodes import NodeTarget, arguments, is_symmetric, sparse
-from gnndiff.targets.paper import LINK, SMALL
 from graphtasks import GraphTask
 
 ORDERS = (1, 2, 3)
@@ -18,7 +17,7 @@ class Cheb(NodeTarget):
     """Layers of :class:`torch_geometric.nn.ChebConv`."""
 
     name = "cheb"
-    paper = SMALL | LINK
+    paper = frozenset({"small", "link"})
 
     def space(self, task: GraphTask) -> Space:
         """Numbers of polynomials, too."""

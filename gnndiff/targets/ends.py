@@ -50,8 +50,8 @@ class Ends:
 
     def within(self, prefix: str) -> Ends:
         """The ends of a layer whose names begin with a prefix in the whole."""
-        names = (under(prefix, part) for part in (self.rows, self.reads, self.filters))
-        return Ends(*names, self.heads, tuple(units.within(prefix) for units in self.inside))
+        rows, reads, filters = (under(prefix, names) for names in (self.rows, self.reads, self.filters))
+        return Ends(rows, reads, filters, self.heads, tuple(units.within(prefix) for units in self.inside))
 
 
 def shared(makers: Iterable[Ends], readers: Iterable[Ends]) -> Units:
@@ -68,7 +68,7 @@ def child(module: nn.Module, name: str) -> Ends:
 
 
 def only(module: nn.Module, *prefixes: str) -> None:
-    """Raise `UnknownUnitsError` where a module has tensors elsewhere than under these prefixes; numbers do not count."""
+    """Raise `UnknownUnitsError` where a module has tensors, other than numbers, elsewhere than under these prefixes."""
     for name, tensor in module.state_dict().items():
         if tensor.numel() > 1 and not name.startswith(prefixes):
             raise UnknownUnitsError(name)
@@ -142,7 +142,8 @@ def _(network: MLP) -> Ends:
 def _(network: nn.Sequential) -> Ends:
     layers: list[Ends] = []
     for name, layer in network.named_children():
-        if hasattr(layer, "weight") and layer.weight is not None and layer.weight.dim() == 2:
+        weight = getattr(layer, "weight", None)
+        if isinstance(weight, Tensor) and weight.dim() == 2:
             layers.append(child(network, name))
         elif layers:
             layers[-1] = layers[-1] + elementwise(layer).within(f"{name}.")

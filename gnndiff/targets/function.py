@@ -39,7 +39,7 @@ class FunctionTarget(Target):
                 f"got the module {type(function).__name__}, expected a function that makes one: wrap it as "
                 "`lambda task, hidden: ...`, with space={'hidden': [16, 32]}"
             )
-        given = name or getattr(function, "__name__", type(function).__name__)
+        given = name or str(getattr(function, "__name__", type(function).__name__))
         self.name = "own" if given == "<lambda>" else given  # type: ignore[misc]
         if space is None:
             raise ConfigError(

@@ -10,7 +10,6 @@ from torch_geometric.utils import is_undirected
 from gnndiff.layers import SkipGAT, SymmetricGAT
 from gnndiff.targets.base import Space
 from gnndiff.targets.nodes import NodeTarget, arguments, with_sparse
-from gnndiff.targets.paper import SMALL
 from graphtasks import GraphTask
 
 
@@ -21,7 +20,7 @@ class GAT(NodeTarget):
     """
 
     name = "gat"
-    paper = SMALL
+    paper = frozenset({"small"})
 
     def space(self, task: GraphTask) -> Space:
         """Numbers of heads, too."""

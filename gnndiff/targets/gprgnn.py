@@ -8,7 +8,7 @@ from gnndiff.layers import GPRGNN as GPRGNNLayers
 from gnndiff.targets.base import Space
 from gnndiff.targets.ends import Ends, child, ends, only
 from gnndiff.targets.nodes import NodeTarget, arguments, is_symmetric, normalized
-from gnndiff.targets.paper import HOPS, LARGE, LONG_RANGE, SMALL, experiment
+from gnndiff.targets.paper import HOPS, experiment
 from graphtasks import GraphTask
 
 
@@ -16,7 +16,7 @@ class GPRGNN(NodeTarget):
     """:class:`gnndiff.layers.GPRGNN`; `residual` gives its perceptron residuals."""
 
     name = "gprgnn"
-    paper = SMALL | LARGE | LONG_RANGE
+    paper = frozenset({"small", "large", "long-range"})
 
     def space(self, task: GraphTask) -> Space:
         """Teleport probabilities of the first weights, too."""
@@ -48,8 +48,10 @@ class GPRGNN(NodeTarget):
     ) -> nn.Module:
         """The module."""
         given = arguments(task, hidden=hidden, dropout=dropout, num_layers=num_layers, norm=norm)
-        shape = {"normalize": False, "symmetric": is_symmetric(task), "residual": residual}
-        return self.read_out(GPRGNNLayers(**given, **shape, K=K, alpha=alpha), task, hidden, decoder)
+        network = GPRGNNLayers(
+            **given, K=K, alpha=alpha, normalize=False, symmetric=is_symmetric(task), residual=residual
+        )
+        return self.read_out(network, task, hidden, decoder)
 
 
 @ends.register

@@ -10,7 +10,6 @@ from gnndiff.layers.h2gcn import hops
 from gnndiff.targets.base import Space
 from gnndiff.targets.ends import Ends, child, ends, shared
 from gnndiff.targets.nodes import NodeTarget, channels
-from gnndiff.targets.paper import SMALL
 from gnndiff.targets.units import Part
 from graphtasks import GraphTask
 
@@ -21,7 +20,7 @@ class H2GCN(NodeTarget):
     """:class:`gnndiff.layers.H2GCN`, which looks past the nearest neighbours, and at them without the node itself."""
 
     name = "h2gcn"
-    paper = SMALL
+    paper = frozenset({"small"})
 
     def space(self, task: GraphTask) -> Space:
         """Numbers of rounds, too."""

@@ -12,7 +12,7 @@ from gnndiff.layers import MixHopBlock, NormalizedMixHopConv, Residual
 from gnndiff.targets.base import Space
 from gnndiff.targets.ends import Ends, child, elementwise, ends, only
 from gnndiff.targets.nodes import NodeTarget, arguments, is_symmetric, normalized
-from gnndiff.targets.paper import LAYERS, LONG_RANGE, SMALL, experiment
+from gnndiff.targets.paper import LAYERS, experiment
 from gnndiff.targets.units import Part, Units
 from graphtasks import GraphTask
 
@@ -24,7 +24,7 @@ class MixHop(NodeTarget):
     """
 
     name = "mixhop"
-    paper = SMALL | LONG_RANGE
+    paper = frozenset({"small", "long-range"})
 
     def paper_own(self, task: GraphTask) -> Space:
         """The depth of long-range tasks."""

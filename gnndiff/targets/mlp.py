@@ -7,7 +7,7 @@ from torch import nn
 from gnndiff.layers.residual import perceptron
 from gnndiff.targets.base import Space
 from gnndiff.targets.nodes import NodeTarget, arguments
-from gnndiff.targets.paper import LAYERS, LINK, LONG_RANGE, SMALL, experiment
+from gnndiff.targets.paper import LAYERS, experiment
 from graphtasks import GraphTask
 
 
@@ -15,7 +15,7 @@ class MLP(NodeTarget):
     """:class:`torch_geometric.nn.models.MLP`; `residual` gives it residuals."""
 
     name = "mlp"
-    paper = SMALL | LINK | LONG_RANGE
+    paper = frozenset({"small", "link", "long-range"})
 
     def paper_own(self, task: GraphTask) -> Space:
         """The depth of long-range tasks."""

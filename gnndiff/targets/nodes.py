@@ -17,7 +17,7 @@ from torch_geometric.utils import coalesce
 from gnndiff.errors import ConfigError
 from gnndiff.targets.base import Space, Target
 from gnndiff.targets.ends import Ends, UnknownUnitsError, child, ends, shared
-from gnndiff.targets.paper import PAPER, Experiment, experiment
+from gnndiff.targets.paper import PAPER, experiment
 from gnndiff.targets.units import Units
 from graphtasks import GraphTask
 
@@ -32,7 +32,7 @@ class NodeTarget(Target):
     perceptron. :meth:`build` of a derived class passes its network through :meth:`read_out`.
     """
 
-    paper: ClassVar[frozenset[Experiment]] = frozenset()
+    paper: ClassVar[frozenset[str]] = frozenset()
     """Experiments of the GNN-Diff paper that have the model."""
 
     def space(self, task: GraphTask) -> Space:

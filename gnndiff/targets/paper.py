@@ -9,8 +9,6 @@ from graphtasks import GraphTask
 
 Experiment = Literal["small", "link", "large", "long-range"]
 
-SMALL, LINK, LARGE, LONG_RANGE = (frozenset({name}) for name in ("small", "link", "large", "long-range"))
-
 LARGE_GRAPH = 50_000
 """Number of nodes from which on a graph is a large one: the paper's have 89,250 (Flickr) and more."""
 

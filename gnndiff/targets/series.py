@@ -39,9 +39,9 @@ def gated(network: nn.Module) -> Ends:
     gates, and of what reads its state, `lin`."""
     only(network, "cell.conv_x.", "cell.conv_h.", "lin.")
     of_inputs, of_states, last = (child(network, name) for name in ("cell.conv_x", "cell.conv_h", "lin"))
-    width = network.lin.in_features  # type: ignore[union-attr]
+    width = int(network.lin.in_features)  # type: ignore[union-attr, arg-type]
     names = [name for name in of_inputs.rows + of_states.rows if isinstance(name, str)]
-    rows = tuple(Part(name, gate * width, (gate + 1) * width) for name in names for gate in range(3))  # type: ignore[operator]
+    rows = tuple(Part(name, gate * width, (gate + 1) * width) for name in names for gate in range(3))
     return Ends(last.rows, of_inputs.reads, inside=(Units(rows, of_states.reads + last.reads),))
 
 

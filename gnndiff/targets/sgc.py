@@ -10,7 +10,7 @@ from gnndiff.layers import SGC as SGCLayer
 from gnndiff.layers import NormalizedSGConv, Residual
 from gnndiff.targets.base import Space
 from gnndiff.targets.nodes import HIDDEN, NodeTarget, arguments, channels, decoders, is_symmetric, normalized
-from gnndiff.targets.paper import HOPS, LONG_RANGE, PAPER, SMALL, experiment
+from gnndiff.targets.paper import HOPS, PAPER, experiment
 from graphtasks import GraphTask
 
 
@@ -22,7 +22,7 @@ class SGC(NodeTarget):
     """
 
     name = "sgc"
-    paper = SMALL | LONG_RANGE
+    paper = frozenset({"small", "long-range"})
 
     def space(self, task: GraphTask) -> Space:
         """Numbers of hops; on links hidden columns and the decoder, too."""
