@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import singledispatch
 from itertools import pairwise
 
-from torch import nn
+from torch import Tensor, nn
 from torch_geometric.nn import EdgeConv, GINConv
 from torch_geometric.nn.models import MLP
 from torch_geometric.nn.models.basic_gnn import BasicGNN
