@@ -4,23 +4,66 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gnndiff.config import RunConfig
-    from gnndiff.errors import GNNDiffError
+    from gnndiff.api import run
+    from gnndiff.config import Budget, RunConfig
+    from gnndiff.errors import ConfigError, DamagedFileError, GNNDiffError, RunFolderError, ZooError
+    from gnndiff.generators import Generator
     from gnndiff.pipeline import GNNDiffPipeline
-    from gnndiff.runs import Run
+    from gnndiff.results import Results
+    from gnndiff.rows import Row
+    from gnndiff.runs.folder import Run
+    from gnndiff.targets import Target, available, register
+    from gnndiff.zoo import Zoo
 
 # Imported on first use: PyG, diffusers and optuna together take seconds.
 _MODULES = {
+    "Budget": "gnndiff.config",
+    "ConfigError": "gnndiff.errors",
+    "DamagedFileError": "gnndiff.errors",
     "GNNDiffError": "gnndiff.errors",
     "GNNDiffPipeline": "gnndiff.pipeline",
-    "Run": "gnndiff.runs",
+    "Generator": "gnndiff.generators",
+    "Results": "gnndiff.results",
+    "Row": "gnndiff.rows",
+    "Run": "gnndiff.runs.folder",
     "RunConfig": "gnndiff.config",
+    "RunFolderError": "gnndiff.errors",
+    "Target": "gnndiff.targets",
+    "Zoo": "gnndiff.zoo",
+    "ZooError": "gnndiff.errors",
+    "available": "gnndiff.targets",
+    "register": "gnndiff.targets",
+    "run": "gnndiff.api",
 }
 
-__all__ = ["GNNDiffError", "GNNDiffPipeline", "Run", "RunConfig"]
+__all__ = [
+    "Budget",
+    "ConfigError",
+    "DamagedFileError",
+    "GNNDiffError",
+    "GNNDiffPipeline",
+    "Generator",
+    "Results",
+    "Row",
+    "Run",
+    "RunConfig",
+    "RunFolderError",
+    "Target",
+    "Zoo",
+    "ZooError",
+    "available",
+    "register",
+    "run",
+]
 
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_MODULES[name]), name)
+    value = getattr(import_module(_MODULES[name]), name)
+    globals()[name] = value  # `gnndiff.run` is the function, whatever submodules are imported later
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 from gnndiff.errors import ConfigError
 
@@ -13,13 +17,13 @@ class Budget:
     """How much each stage does.
 
     Args:
-        trials: Configurations of the coarse search, drawn from the grid without repetition.
+        trials: Settings of the coarse search, drawn from the grid without repetition.
         epochs: Epochs of each training at most.
         patience: Epochs without a better validation score that end a training.
-        configurations: Best configurations of the winner's architecture that fill the zoo.
+        settings: Best settings of the winner's architecture that fill the zoo.
         initialisations: Trainings of each of them.
         snapshots: Checkpoints kept of each training: the best of those ten-epoch blocks that validate best.
-        retrainings: Trainings of a winning configuration behind its mean score.
+        retrainings: Trainings of a winning setting behind its mean score.
         generator_steps: Optimisation steps of the denoiser.
         candidates: Parameter vectors drawn at a time, of which validation picks.
         resamplings: Independent draws of that many.
@@ -31,7 +35,7 @@ class Budget:
     trials: int
     epochs: int
     patience: int
-    configurations: int
+    settings: int
     initialisations: int
     snapshots: int
     retrainings: int
@@ -42,13 +46,19 @@ class Budget:
     equal_time_search: bool = False
     full_grid: bool = False
 
+    def __post_init__(self) -> None:
+        for entry in dataclasses.fields(self):
+            value = getattr(self, entry.name)
+            if value < (0 if isinstance(value, bool) else 1):
+                raise ConfigError(f"got {entry.name}={value}, expected at least 1")
+
 
 BUDGETS = {
     "smoke": Budget(
         trials=6,
         epochs=40,
         patience=40,
-        configurations=2,
+        settings=2,
         initialisations=3,
         snapshots=2,
         retrainings=3,
@@ -61,7 +71,7 @@ BUDGETS = {
         trials=54,
         epochs=200,
         patience=50,
-        configurations=3,
+        settings=3,
         initialisations=6,
         snapshots=4,
         retrainings=10,
@@ -74,7 +84,7 @@ BUDGETS = {
         trials=54,
         epochs=200,
         patience=50,
-        configurations=4,
+        settings=4,
         initialisations=16,
         snapshots=4,
         retrainings=20,
@@ -89,42 +99,143 @@ BUDGETS = {
 
 
 @dataclass(frozen=True)
+class Method:
+    """Constants of the method that change its numbers.
+
+    Args:
+        edge_drop: Share of the edges that every second training of the zoo does without.
+        block: Epochs of which the best may become a checkpoint.
+        quality: Share of the best validation score that a setting needs to enter the zoo.
+        alignment_rounds: Times that all networks are aligned to their mean.
+        noise_levels: Sizes of the noise around the best checkpoint, relative to each tensor.
+        energy: Share of the checkpoints' variance that the latents keep.
+        encoder_epochs: Epochs of the graph encoder.
+        batch_size: Latents in a step of the denoiser.
+        learning_rate: Learning rate of the denoiser.
+        condition_drop: Share of the samples whose condition is hidden.
+        average_decay: Decay of the moving average of the denoiser.
+        scheduler: Class of diffusers that samples.
+        sampling_steps: Its denoising steps.
+        guidance: 0 ignores the condition, 1 follows it, more exaggerates it.
+    """
+
+    edge_drop: float = 0.1
+    block: int = 10
+    quality: float = 0.95
+    alignment_rounds: int = 3
+    noise_levels: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3)
+    energy: float = 0.99
+    encoder_epochs: int = 100
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    condition_drop: float = 0.15
+    average_decay: float = 0.99
+    scheduler: str = "DDIMScheduler"
+    sampling_steps: int = 100
+    guidance: float = 1.0
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Method:
+        """The constants as JSON has them, with lists in the place of tuples."""
+        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**plain)
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """What a run does, and where.
 
     Args:
-        task: Name of a task; `graphtasks list` shows all.
-        model: Target model, such as mlp, gcn, sage, gat, appnp, gprgnn, gps, graphdmd or dmdgnn.
+        task: Name of a task (`graphtasks list` shows all), a folder of .npz files, or FILE.py:FUNCTION that makes one.
+        model: Name of a target (`gnndiff targets` shows all), or FILE.py:NAME of your own.
+        space: Hyperparameters to search: default, or those of the paper.
         budget: smoke (under a minute), coarse or full.
         split: Index of the task's split.
         seed: Seed of everything random.
-        device: Device of all training, as cpu or cuda.
+        device: Device of all training, such as cpu or cuda.
+        threads: Threads of each training; by default one for small graphs, all for large ones.
         out: Run folder; by default runs/TASK-MODEL-BUDGET-splitSPLIT-seedSEED.
         root: Folder of raw data files; by default $GRAPHTASKS_ROOT, else the cache folder.
-        storage: URL of another Optuna storage than the run folder's search.db.
+        storage: URL of another Optuna storage than the run folder's search.db; by default $GNNDIFF_STORAGE.
         quiet: Plain lines instead of progress bars.
+        batch_size: Nodes, clusters, graphs, snapshots or edges in a batch, as of graphtasks.FitConfig.
+        neighbors: Train nodes in batches with this many sampled neighbours in each hop.
+        clusters: Train nodes in batches of clusters, of which there are this many.
+        schedule: Learning rate over the epochs.
+        class_weights: Whether all classes count the same in the loss.
+        trials: Instead of the budget's.
+        epochs: Instead of the budget's.
+        patience: Instead of the budget's.
+        settings: Instead of the budget's.
+        initialisations: Instead of the budget's.
+        snapshots: Instead of the budget's.
+        retrainings: Instead of the budget's.
+        generator_steps: Instead of the budget's.
+        candidates: Instead of the budget's.
+        resamplings: Instead of the budget's.
+        members: Instead of the budget's.
+        equal_time_search: Instead of the budget's.
+        full_grid: Instead of the budget's.
+        method: Constants of the method.
     """
 
     task: str = "digits"
     model: str = "gcn"
+    space: Literal["default", "paper"] = "default"
     budget: str = "coarse"
     split: int = 0
     seed: int = 0
     device: str = "cpu"
+    threads: int | None = None
     out: Path | None = None
     root: Path | None = None
-    storage: str | None = None
+    storage: str | None = field(default=None, repr=False)
     quiet: bool = False
+    batch_size: int | None = None
+    neighbors: tuple[int, ...] | None = None
+    clusters: int | None = None
+    schedule: Literal["constant", "linear", "cosine", "plateau"] = "constant"
+    class_weights: bool = False
+    trials: int | None = None
+    epochs: int | None = None
+    patience: int | None = None
+    settings: int | None = None
+    initialisations: int | None = None
+    snapshots: int | None = None
+    retrainings: int | None = None
+    generator_steps: int | None = None
+    candidates: int | None = None
+    resamplings: int | None = None
+    members: int | None = None
+    equal_time_search: bool | None = None
+    full_grid: bool | None = None
+    method: Method = Method()
 
     @property
     def folder(self) -> Path:
         """The run folder."""
-        name = f"{self.task}-{self.model}-{self.budget}-split{self.split}-seed{self.seed}"
-        return Path(self.out) if self.out is not None else Path("runs") / name.lower()
+        if self.out is not None:
+            return Path(self.out)
+        task, model = (re.sub(r"[^\w.-]+", "-", Path(name).name) for name in (self.task, self.model))
+        return Path("runs") / f"{task}-{model}-{self.budget}-split{self.split}-seed{self.seed}".lower()
 
     @property
     def limits(self) -> Budget:
-        """The budget behind the name."""
+        """The budget behind the name, with what the config has instead.
+
+        Raises:
+            ConfigError: There is no such budget, or a number is too small.
+        """
         if self.budget not in BUDGETS:
             raise ConfigError(f"no budget is called {self.budget!r}: use one of {', '.join(BUDGETS)}")
-        return BUDGETS[self.budget]
+        changes = {name: getattr(self, name) for name in LIMITS if getattr(self, name) is not None}
+        return dataclasses.replace(BUDGETS[self.budget], **changes)
+
+    @property
+    def loading(self) -> dict[str, Any]:
+        """The fields of :class:`graphtasks.FitConfig` that all trainings share."""
+        return {name: getattr(self, name) for name in LOADING}
+
+
+LIMITS = tuple(entry.name for entry in dataclasses.fields(Budget))
+LOADING = ("batch_size", "neighbors", "clusters", "schedule", "class_weights")

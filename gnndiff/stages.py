@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gnndiff.compare import compare
-from gnndiff.generator import generate, train
-from gnndiff.runs import Run, read_json
+from gnndiff.files import read_json
+from gnndiff.runs.collect import collect
+from gnndiff.runs.compare import compare
+from gnndiff.runs.folder import Run
+from gnndiff.runs.generate import generate, train
 from gnndiff.search import search
-from gnndiff.zoo import collect
 
 STAGES: dict[str, Callable[[Run], Any]] = {
     "search": search,
@@ -19,13 +20,19 @@ STAGES: dict[str, Callable[[Run], Any]] = {
     "compare": compare,
 }
 
-__all__ = ["STAGES", "collect", "compare", "generate", "run_all", "search", "train"]
+__all__ = ["STAGES", "collect", "compare", "generate", "run_all", "run_stage", "search", "train"]
+
+
+def run_stage(run: Run, name: str) -> Any:
+    """Go through one stage with the run's number of threads."""
+    with run.threaded():
+        return STAGES[name](run)
 
 
 def run_all(run: Run) -> dict[str, Any]:
     """Go through all stages that have not finished, and return the content of results.json."""
-    for name, stage in STAGES.items():
+    for name in STAGES:
         if not run.finished(name):
-            stage(run)
+            run_stage(run, name)
     results: dict[str, Any] = read_json(run.folder / "results.json")
     return results

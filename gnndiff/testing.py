@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 
 from gnndiff.errors import ConfigError
+from gnndiff.evaluation import Evaluator, stack
 from gnndiff.targets.base import Setting, Target, architecture, check_kind, check_space, full_space, of_build
 from gnndiff.targets.base import preparation as preparation_of
 from gnndiff.zoo.alignment import TOLERANCE, align, check_alignment
@@ -110,6 +111,18 @@ class TargetTestCase(ABC):
                 continue
             edges = without_matrices(graph)
             torch.testing.assert_close(forward(module, edges), forward(module, graph), atol=1e-4, rtol=1e-3)
+
+    def test_stacked_networks_answer_as_each_alone(self) -> None:
+        """Candidates are scored together, on edges in the place of sparse matrices."""
+        target = self.create_target()
+        for task, setting in self._settings():
+            prepared, module = made(target, task, setting)
+            states = [module.state_dict(), made(target, task, setting, seed=1)[1].state_dict()]
+            together = torch.cat(list(Evaluator(module, prepared).outputs(stack(states), "val")))
+            for state, outputs in zip(states, together, strict=True):
+                module.load_state_dict(state)
+                (alone,) = Evaluator(module, prepared).outputs(stack([state]), "val")
+                torch.testing.assert_close(outputs, alone[0], atol=1e-4, rtol=1e-3)
 
     def test_a_batch_gives_what_each_graph_gives(self) -> None:
         """Graphs do not see each other."""

@@ -6,6 +6,7 @@ from graphtasks.comparison import Comparison
 from graphtasks.errors import DivergedError, GraphTasksError, InvalidDataError, MissingFilesError, UnknownTaskError
 from graphtasks.links import link_task, random_link_splits
 from graphtasks.metrics import METRICS, Metric, metric
+from graphtasks.prediction import predict
 from graphtasks.randomness import seeded
 from graphtasks.registry import available, load
 from graphtasks.splits import (
@@ -52,6 +53,7 @@ __all__ = [
     "mask_splits",
     "metric",
     "per_class_splits",
+    "predict",
     "random_link_splits",
     "random_splits",
     "save_splits",

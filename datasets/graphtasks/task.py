@@ -6,31 +6,31 @@ import copy
 import dataclasses
 import hashlib
 import os
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import networkx as nx
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
-from torch_geometric.utils import from_networkx
 
-from graphtasks.checks import check_classes, check_features, check_graph, check_values
+from graphtasks import kinds
+from graphtasks.checks import check_graph
+from graphtasks.convert import as_data, guess_kind, guess_metric, splits_of_masks
 from graphtasks.errors import InvalidDataError, MissingFilesError
+from graphtasks.kinds import KINDS, Form, Kind
+from graphtasks.kinds.base import unlabelled
 from graphtasks.metrics import METRICS, Metric, metric
 from graphtasks.sources.npz import read_graph
-from graphtasks.splits import LINK_ARRAYS, PARTS, LinkSplit, Part, Split, load_splits, mask_splits
+from graphtasks.splits import LinkSplit, Part, Split, load_splits
 
-Kind = Literal["node", "node-regression", "link", "graph", "temporal"]
-
-KINDS: tuple[Kind, ...] = ("node", "node-regression", "link", "graph", "temporal")
+__all__ = ["KINDS", "GraphTask", "Kind", "as_data"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class GraphTask:
     """Data, splits and metric of one learning problem on graphs.
 
@@ -74,87 +74,36 @@ class GraphTask:
     transforms: tuple[Callable[[Data], Data], ...] = ()
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise InvalidDataError(f"got kind {self.kind!r}, expected one of {', '.join(KINDS)}")
+        kind = kinds.find(self.kind)
         if isinstance(self.metric, str):
             object.__setattr__(self, "metric", metric(self.metric))
-        if self.kind in ("graph", "temporal") and not self.many:
-            raise InvalidDataError(f"{self.name!r} of kind {self.kind!r} has one graph, expected a sequence of graphs")
-        if self.kind == "link" and self.many:
-            raise InvalidDataError(f"{self.name!r} of kind 'link' has several graphs, expected one")
-        if not len(self.graphs):
-            raise InvalidDataError(f"{self.name!r} has no graphs: give it at least one")
+        kind.check_count(self)
         for graph in self.graphs:
-            self._check_graph(graph)
+            kind.check_graph(graph, self.name)
         if len({graph.num_features for graph in self.graphs}) > 1:
             raise InvalidDataError(f"the graphs of {self.name!r} differ in their number of features")
-        if len({self._form(graph) for graph in self.graphs}) > 1:
+        if len({_columns(graph) for graph in self.graphs}) > 1:
             raise InvalidDataError(
                 f"the graphs of {self.name!r} differ in the dtype or columns of `y`, or in having `edge_weight`: "
                 "make them alike"
             )
-        self._check_metric()
+        kind.check_metric(self)
         if not self.splits:
             raise InvalidDataError(f"{self.name!r} has no splits: give it at least one")
-        for i in range(len(self.splits)):
-            self._check_split(i, self.splits[i])
+        for index in range(len(self.splits)):
+            kind.check_split(self, index)
 
-    def _check_graph(self, graph: Data) -> None:
-        if self.kind == "link":
-            check_features(graph, self.name)
-            if graph.get("edge_index") is not None:
-                raise InvalidDataError(
-                    f"the graph of link task {self.name!r} has `edge_index`: its edges belong into the splits alone; "
-                    "`link_task` makes them from a graph"
-                )
-            return
-        check_graph(graph, self.name)
-        rows = 1 if self.kind == "graph" else int(graph.num_nodes)
-        y = graph.get("y")
-        classes = self.kind == "node" or (self.kind == "graph" and y is not None and not y.is_floating_point())
-        (check_classes if classes else check_values)(y, rows, self.name)
-
-    def _check_metric(self) -> None:
-        area = self.metric.name in ("roc_auc", "ap")
-        if self.kind == "link":
-            fits, what = area or self.metric.task == "ranking", "links"
-        elif not self.graphs[0].y.is_floating_point():
-            fits, what = self.metric.task == "classification", "classes"
-        else:
-            labels = area and self.graphs[0].y.dim() == 2 and self.kind != "temporal"
-            fits, what = labels or self.metric.task == "regression", "values"
-        if not fits:
-            raise InvalidDataError(f"{self.name!r} predicts {what}, which {self.metric.name!r} does not score")
-
-    @staticmethod
-    def _form(graph: Data) -> tuple[object, ...]:
-        y = graph.get("y")
-        return (None if y is None else (y.dtype, y.shape[1:]), graph.get("edge_weight") is None)
-
-    def _check_split(self, i: int, split: Split | LinkSplit) -> None:
-        if isinstance(split, LinkSplit) != (self.kind == "link"):
-            raise InvalidDataError(
-                f"split {i} of {self.name!r} is a {type(split).__name__}, which does not fit kind {self.kind!r}"
-            )
-        if isinstance(split, LinkSplit):
-            last, what, count = max(int(getattr(split, name).max()) for name in LINK_ARRAYS), "node", self.num_nodes
-        else:
-            last = max(int(split[part].max()) for part in PARTS)
-            what, count = ("graph", len(self.graphs)) if self.many else ("node", self.num_nodes)
-        if last >= count:
-            raise InvalidDataError(
-                f"split {i} of {self.name!r} names {what} {last}, but the {'task' if self.many else 'graph'} has "
-                f"{count} {what}s"
-            )
-        if self.kind == "link":
-            return
-        if self.kind == "temporal" and (split.train[-1] >= split.val[0] or split.val[-1] >= split.test[0]):
-            raise InvalidDataError(
-                f"split {i} of the series {self.name!r} is not by time, train before val before test: use `time_splits`"
-            )
-        labelled = ~self._unlabelled(self.targets(i, "train"))
-        if not bool(labelled.any() if self.many or self.kind != "node" else labelled.all()):
-            raise InvalidDataError(f"split {i} of {self.name!r} has unlabelled nodes (-1) in its train part")
+    def __repr__(self) -> str:
+        counts = {
+            "graph": len(self.graphs) if self.many else 0,
+            "node": self.num_nodes,
+            "edge": self.num_edges,
+            "feature": self.num_features,
+            "class" if self.form == "classes" else "output": self.num_outputs,
+            "split": len(self.splits),
+        }
+        words = [_counted(count, word) for word, count in counts.items() if count]
+        return f"GraphTask({self.name!r}, {self.kind}, {', '.join(words)}, {self.metric.name})"
 
     @property
     def many(self) -> bool:
@@ -169,18 +118,17 @@ class GraphTask:
     @cached_property
     def num_nodes(self) -> int:
         """Number of nodes N, of all graphs together; in a series those of one snapshot, the largest."""
-        counts = [int(graph.num_nodes) for graph in self.graphs]
-        return max(counts) if self.kind == "temporal" else sum(counts)
+        return kinds.find(self.kind).num_nodes(self)
 
     @cached_property
     def num_edges(self) -> int:
         """Number of edges as PyG counts them, an undirected one twice; in a series those of the largest snapshot."""
-        if self.kind == "link":
-            split = cast(LinkSplit, self.splits[0])
-            count = sum(edges.size(1) for edges in (split.train, split.val, split.test))
-            return 2 * count if split.undirected else count
-        counts = [int(graph.num_edges) for graph in self.graphs]
-        return max(counts) if self.kind == "temporal" else sum(counts)
+        return kinds.find(self.kind).num_edges(self)
+
+    @property
+    def form(self) -> Form:
+        """What the targets are: 'classes', 'labels' of 0 and 1, 'values', or 'links'."""
+        return kinds.find(self.kind).form(self)
 
     @cached_property
     def data_hash(self) -> str:
@@ -209,19 +157,14 @@ class GraphTask:
         Raises:
             InvalidDataError: The task has no classes.
         """
-        if self.kind not in ("node", "graph") or self.graphs[0].y.is_floating_point():
+        if self.form != "classes":
             raise InvalidDataError(f"{self.name!r} of kind {self.kind!r} has no classes: use num_outputs")
         return max(int(graph.y.max()) for graph in self.graphs) + 1
 
     @property
     def num_outputs(self) -> int:
         """Number of columns that a model gives: classes, labels or values; 1 for links, whose pairs get one score."""
-        if self.kind == "link":
-            return 1
-        y = self.graphs[0].y
-        if not y.is_floating_point():
-            return self.num_classes
-        return int(y.size(1)) if y.dim() == 2 else 1
+        return kinds.find(self.kind).num_outputs(self)
 
     def split(self, index: int) -> Split | LinkSplit:
         """The split with this index, or an error that says how many there are."""
@@ -239,13 +182,7 @@ class GraphTask:
         """
         if not isinstance(self.data, Data):
             raise InvalidDataError(f"{self.name!r} has {len(self.data)} graphs: use `graphs`")
-        if self.kind != "link":
-            return self.data
-        data = copy.copy(self.data)
-        data.edge_index = cast(LinkSplit, self.split(split)).messages(part)
-        for transform in self.transforms:
-            data = transform(data)
-        return data
+        return kinds.find(self.kind).graph(self, split, part)
 
     def part(self, split: int, part: Part) -> list[Data]:
         """The graphs of a part of a split.
@@ -264,16 +201,7 @@ class GraphTask:
             `y` at the nodes of the part (M, ...), or of its graphs one after the other; for links 1 and 0 (M,), in the
             order of :meth:`LinkSplit.pairs`.
         """
-        chosen = self.split(split)
-        if isinstance(chosen, LinkSplit):
-            return chosen.pairs(part)[1]
-        if isinstance(self.data, Data):
-            return cast(Tensor, self.data.y.cpu()[chosen[part]])
-        return torch.cat([graph.y for graph in self.part(split, part)]).cpu()
-
-    def _unlabelled(self, y: Tensor) -> Tensor:
-        """Which rows (M,) have no label at all."""
-        return y.isnan().view(len(y), -1).all(dim=1) if y.is_floating_point() else y < 0
+        return kinds.find(self.kind).targets(self, split, part)
 
     def evaluate(self, pred: Tensor, split: int, part: Part) -> float:
         """Score predictions on one part of one split.
@@ -289,20 +217,31 @@ class GraphTask:
             InvalidDataError: The shape is another.
             DivergedError: A score is NaN.
         """
-        whole = not self.many and self.kind != "link"
         y = self.targets(split, part)
-        rows, what = (self.num_nodes, "nodes") if whole else (len(y), f"targets of the {part} part")
+        chosen = kinds.find(self.kind).rows(self, split, part)
+        rows, what = (len(y), f"targets of the {part} part") if chosen is None else (self.num_nodes, "nodes")
         if pred.dim() not in (1, 2) or len(pred) != rows:
             raise InvalidDataError(
                 f"got predictions of shape {tuple(pred.shape)}, expected one row for each of {rows} {what}"
             )
-        if whole:
-            pred = pred.cpu()[cast(Split, self.split(split))[part]]
-        if bool(self._unlabelled(y).all()):
+        if chosen is not None:
+            pred = pred.cpu()[chosen]
+        if bool(unlabelled(y).all()):
             raise InvalidDataError(f"the {part} part of split {split} of {self.name!r} has no labelled node to score")
-        if (y.is_floating_point() or self.kind == "link") and pred.dim() > y.dim() and pred.size(1) == 1:
+        if self.form != "classes" and pred.dim() > y.dim() and pred.size(1) == 1:
             pred = pred.view(-1)
         return self.metric.score(y, pred)
+
+    def average(self, outputs: Sequence[Tensor] | Tensor) -> Tensor:
+        """The prediction of an ensemble, in the form that :meth:`evaluate` takes, from those of its networks.
+
+        Mean probabilities of classes, mean sigmoids of labels and links, mean values; see
+        :func:`graphtasks.averages.average`.
+
+        Args:
+            outputs: Predictions of n networks, as a list of tensors or one of shape (n, ...).
+        """
+        return kinds.find(self.kind).average(self, outputs)
 
     def replace(self, **changes: Any) -> GraphTask:
         """A copy with some fields changed; this task stays as it is."""
@@ -313,7 +252,7 @@ class GraphTask:
 
         Of a link task, what :meth:`graph` gives goes through it: it sees the messages of a part, no edge to predict.
         """
-        if self.kind == "link":
+        if self.form == "links":
             return self.replace(transforms=(*self.transforms, transform))
         if isinstance(self.data, Data):
             return self.replace(data=transform(copy.copy(self.data)))
@@ -366,10 +305,10 @@ class GraphTask:
         for graph in graphs:
             check_graph(graph, name)
         if kind is None:
-            kind = _guess_kind(graphs, many)
-        chosen = METRICS[_guess_metric(graphs)] if metric is None else _metric(metric)
+            kind = guess_kind(graphs, many)
+        chosen = METRICS[guess_metric(graphs)] if metric is None else _metric(metric)
         if splits is None:
-            splits = _splits_of_masks(graphs, name, many)
+            splits = splits_of_masks(graphs, name, many)
         return cls(
             name=name,
             kind=kind,
@@ -422,59 +361,18 @@ SPLIT_FILE = "splits.npz"
 _metric = metric
 
 
+def _counted(count: int, word: str) -> str:
+    """A number with its noun, in the plural where it is not 1."""
+    return f"{count:,} {word}{('es' if word.endswith('s') else 's') if count != 1 else ''}"
+
+
+def _columns(graph: Data) -> tuple[object, ...]:
+    """What of `y` and of edges is the same in all graphs of a task."""
+    y = graph.get("y")
+    return (None if y is None else (y.dtype, y.shape[1:]), graph.get("edge_weight") is None)
+
+
 def _dense_parts(value: Tensor) -> list[Tensor]:
     if value.layout == torch.sparse_csr:
         return [value.crow_indices(), value.col_indices(), value.values()]
     return [value] if value.layout == torch.strided else [value.coalesce().indices(), value.coalesce().values()]
-
-
-def as_data(graph: Data | nx.Graph, name: str) -> Data:
-    """A graph, converted where it is one of networkx."""
-    if not isinstance(graph, nx.Graph):
-        return graph
-    if graph.number_of_nodes() == 0:
-        raise InvalidDataError(f"the graph of {name!r} is empty: give it at least one node")
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Creating a tensor from a list of numpy.ndarrays")
-            data = from_networkx(graph)
-    except ValueError as error:
-        raise InvalidDataError(f"the networkx graph of {name!r} cannot be converted: {error}") from error
-    if data.get("weight") is not None and data.get("edge_weight") is None:  # networkx's name of it
-        data.edge_weight = data.weight.float()
-        del data.weight
-    for key in ("x", "y"):  # whose floats are Python's, of double precision
-        if isinstance(data.get(key), Tensor) and data[key].is_floating_point():
-            data[key] = data[key].float()
-    if isinstance(data.get("y"), Tensor) and data.y.dim() == 0:  # the label of the graph
-        data.y = data.y.view(1)
-    return data
-
-
-def _guess_kind(graphs: list[Data], many: bool) -> Kind:
-    if any(not isinstance(graph.get("y"), Tensor) or graph.y.dim() == 0 for graph in graphs):
-        return "node"  # whose check says what is wrong
-    of_nodes = all(graph.get("y") is None or len(graph.y) == graph.num_nodes for graph in graphs)
-    if many and not of_nodes:
-        return "graph"
-    y = graphs[0].get("y") if graphs else None
-    return "node-regression" if y is not None and y.is_floating_point() else "node"
-
-
-def _guess_metric(graphs: list[Data]) -> str:
-    targets = [graph.y for graph in graphs if isinstance(graph.get("y"), Tensor)]
-    if not targets or not targets[0].is_floating_point():
-        return "accuracy"
-    binary = targets[0].dim() == 2 and all(bool(((y == 0) | (y == 1) | y.isnan()).all()) for y in targets)
-    return "ap" if binary else "mse"
-
-
-def _splits_of_masks(graphs: list[Data], name: str, many: bool) -> list[Split]:
-    if many:
-        raise InvalidDataError(f"{name!r} has several graphs and no splits: pass `splits`, as `random_splits` makes")
-    masks = [graphs[0].get(f"{part}_mask") for part in PARTS]
-    if any(mask is None for mask in masks):
-        raise InvalidDataError(
-            f"{name!r} has no splits: pass `splits`, or set train_mask, val_mask and test_mask on the data"
-        )
-    return mask_splits(cast(list[Tensor], masks), int(graphs[0].num_nodes))

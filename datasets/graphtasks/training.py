@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import lr_scheduler
 
-from graphtasks.batches import Batches, GraphBatches, Links, NodeBatches, WholeGraph
+from graphtasks import kinds
+from graphtasks.batches import Batches
 from graphtasks.errors import DivergedError, InvalidDataError
-from graphtasks.losses import training_loss
 from graphtasks.memory import peak_memory
 from graphtasks.metrics import metric as find_metric
 from graphtasks.randomness import seeded
@@ -168,7 +168,7 @@ def fit(
     vals: list[float] = []
     seconds: list[float] = []
     with seeded(config.seed, device), peak_memory(device) as peak:
-        batches = _batches(task, split, config, device)
+        batches = kinds.find(task.kind).batches(task, split, config, device)
         optimizer = _optimizer(model, config)
         scheduler = _scheduler(optimizer, config)
         for epoch in range(config.epochs):
@@ -226,35 +226,6 @@ def _train_epoch(model: nn.Module, batches: Batches, optimizer: torch.optim.Opti
     if not math.isfinite(mean):
         raise DivergedError(f"the training loss is {mean} in epoch {epoch}: lower the learning rate")
     return mean
-
-
-def _batches(task: GraphTask, split: int, config: FitConfig, device: torch.device) -> Batches:
-    loss = training_loss(task, split, class_weights=config.class_weights)
-    sampled = config.neighbors is not None or config.clusters is not None
-    if sampled and (task.many or task.kind == "link"):
-        raise InvalidDataError(
-            f"neighbors and clusters are for nodes of one graph, but {task.name!r} "
-            f"{'has several graphs' if task.many else 'is a link task'}: leave them out"
-        )
-    if task.kind == "link":
-        return Links(task, split, loss, device, batch_size=config.batch_size)
-    if task.many:
-        return GraphBatches(task, split, loss, device, batch_size=config.batch_size or 32)
-    if not sampled:
-        if config.batch_size is not None:
-            raise InvalidDataError(
-                f"got batch_size={config.batch_size} for nodes of one graph, expected neighbors or clusters with it"
-            )
-        return WholeGraph(task, split, loss, device)
-    return NodeBatches(
-        task,
-        split,
-        loss,
-        device,
-        batch_size=config.batch_size or (1024 if config.neighbors is not None else 1),
-        neighbors=config.neighbors,
-        clusters=config.clusters,
-    )
 
 
 def _optimizer(model: nn.Module, config: FitConfig) -> torch.optim.Optimizer:

@@ -62,15 +62,24 @@ class H2GCN(torch.nn.Module):
 
     def forward(self, x: Tensor, edge_index: Adj, adj_two: Tensor | None = None, batch: Tensor | None = None) -> Tensor:
         """Outputs of all nodes; see the class for shapes."""
+        product = symmetric_matmul
         if adj_two is None or not is_torch_sparse_tensor(edge_index):
             edge_index, adj_two = hops(edge_index, len(x), x.dtype)
+            product = _gathered
         r = self.lin_in(x).relu()
         rounds = [r]
         for _ in range(self.rounds):
-            r = torch.cat([symmetric_matmul(edge_index, r), symmetric_matmul(adj_two, r)], dim=1)
+            r = torch.cat([product(edge_index, r), product(adj_two, r)], dim=1)
             rounds.append(r)
         out: Tensor = self.lin_out(dropout(torch.cat(rounds, dim=1), self.dropout, self.training))
         return out
+
+
+def _gathered(A: Tensor, x: Tensor) -> Tensor:
+    """The product of a sparse matrix by a gather and a sum, which `torch.vmap` knows."""
+    rows = torch.arange(len(A), device=A.device).repeat_interleave(A.crow_indices().diff())
+    messages = A.values().unsqueeze(1) * x[A.col_indices()]
+    return torch.zeros_like(x).index_add(0, rows, messages)
 
 
 def hops(edge_index: Tensor, num_nodes: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from pkgutil import iter_modules
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
@@ -57,6 +57,11 @@ def find(name: str) -> Target:
     return targets[name.lower()]
 
 
+def is_registered(target: Target) -> bool:
+    """Whether a target can be found by its name."""
+    return _all().get(target.name) is target
+
+
 def as_target(target: str | Target | type[Target] | Callable[..., nn.Module], space: Space | None = None) -> Target:
     """A target of whatever :func:`gnndiff.run` takes: a name, a target or a function with a space."""
     if isinstance(target, str):
@@ -65,7 +70,7 @@ def as_target(target: str | Target | type[Target] | Callable[..., nn.Module], sp
         return target
     if isinstance(target, type) and issubclass(target, Target):
         return target()
-    return FunctionTarget(target, space)
+    return FunctionTarget(cast(Callable[..., nn.Module], target), space)
 
 
 def _all() -> dict[str, Target]:
@@ -100,4 +105,14 @@ def targets_of(module: Any) -> list[Target]:
     return [cls() for cls in own if isinstance(cls.name, str) and cls.name]
 
 
-__all__ = ["FunctionTarget", "Space", "Target", "as_target", "available", "find", "register", "targets_of"]
+__all__ = [
+    "FunctionTarget",
+    "Space",
+    "Target",
+    "as_target",
+    "available",
+    "find",
+    "is_registered",
+    "register",
+    "targets_of",
+]

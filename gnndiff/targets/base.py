@@ -98,6 +98,11 @@ class Target(ABC):
         """
         return None
 
+    @property
+    def version(self) -> str:
+        """Text that changes with the target, so that results of another are not taken for its own."""
+        return type(self).__qualname__
+
     def contender(self, name: str, task: GraphTask, space: Space | None = None, **fixed: Any) -> Contender:
         """The target as a model of :func:`graphtasks.compare`; arguments as of :func:`as_contender`."""
         return as_contender(self, name, task, space, **fixed)

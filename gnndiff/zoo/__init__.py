@@ -1,1 +1,5 @@
-"""The zoo: networks of one architecture, brought into one order of hidden units."""
+"""Checkpoints: how they are collected, kept, aligned and scored."""
+
+from gnndiff.zoo.zoo import Zoo
+
+__all__ = ["Zoo"]

@@ -8,13 +8,14 @@ modelled, the units of one are matched to those of the other. Source: Ainsworth 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
 from gnndiff.errors import ConfigError
+from gnndiff.evaluation import Evaluator, stack
 from gnndiff.targets.units import Part, Units, whole
 from graphtasks import GraphTask
 from graphtasks.batches import decode, forward
@@ -22,8 +23,8 @@ from graphtasks.batches import decode, forward
 State = Mapping[str, Tensor]
 
 ROUNDS = 10
-TOLERANCE = 1e-4
-"""Largest change of outputs, relative to their size, that is taken for rounding."""
+TOLERANCE = 1e-3
+"""Largest change of outputs, relative to their size, that is taken for rounding of single precision."""
 
 
 def align(state: State, reference: State, units: Sequence[Units]) -> dict[str, Tensor]:
@@ -53,51 +54,73 @@ def align(state: State, reference: State, units: Sequence[Units]) -> dict[str, T
     return state
 
 
-def check_alignment(module: nn.Module, task: GraphTask, units: Sequence[Units], *, seed: int = 0) -> float:
-    """The largest change of a module's outputs when its units change places at random, relative to their size.
+def alignment_error(
+    state: State, units: Sequence[Units], outputs: Callable[[State], Tensor], *, seed: int = 0
+) -> float:
+    """The largest change of a network's outputs when its units change places at random, relative to their size.
 
-    It is rounding where the units are declared well; :data:`TOLERANCE` is the largest that should be taken for it.
-    All tensors get noise first: those that start as constants, such as biases, would hide mistakes. The module itself
-    stays as it is.
+    All tensors get noise first: those that start as constants, such as biases, would hide mistakes.
 
     Args:
-        module: The module, as :meth:`gnndiff.Target.build` makes it.
-        task: The prepared task, whose first graph is answered for; of links, training edges are scored.
-        units: The units.
+        state: State dict of a network.
+        units: Its hidden units.
+        outputs: The outputs of a state dict.
         seed: Seed of what is random.
 
     Raises:
-        ConfigError: The units name a tensor that the module has not, or sizes do not fit.
+        ConfigError: The units name a tensor that the network has not, or sizes do not fit.
     """
     rng = torch.Generator().manual_seed(seed)
-    device = next(iter(module.state_dict().values())).device
-    module = copy.deepcopy(module).eval()
-    state = {name: _varied(name, tensor, rng).to(device) for name, tensor in module.state_dict().items()}
     for each in units:
         _check(state, each)
-    moved = state
+    moved = state = {name: _varied(name, tensor, rng) for name, tensor in state.items()}
     for each in units:
         moved = _permuted(moved, each, _random_order(moved, each, rng))
-    before, after = (_outputs(module, task, each, device) for each in (state, moved))
+    before, after = outputs(state), outputs(moved)
     return float((after - before).abs().max() / before.abs().max().clamp(min=torch.finfo(before.dtype).tiny))
 
 
-def _outputs(module: nn.Module, task: GraphTask, state: State, device: torch.device) -> Tensor:
-    module.load_state_dict(state)
+def check_alignment(module: nn.Module, task: GraphTask, units: Sequence[Units], *, seed: int = 0) -> float:
+    """:func:`alignment_error` of a module, which stays as it is, on the first graph of a prepared task.
+
+    Of links, the scores of the edges that messages pass along are compared.
+    """
+    module = copy.deepcopy(module).eval()
+    device = next(module.parameters()).device
     data = copy.copy(task.graphs[0] if task.many else task.graph()).to(device)
-    with torch.no_grad():
-        out = forward(module, data)
-        return decode(module, out, data.edge_index) if task.kind == "link" else out
+
+    def outputs(state: State) -> Tensor:
+        module.load_state_dict(state)
+        with torch.no_grad():
+            out = forward(module, data)
+            return decode(module, out, data.edge_index) if task.kind == "link" else out
+
+    return alignment_error(module.state_dict(), units, outputs, seed=seed)
+
+
+def usable_units(units: Sequence[Units] | None, evaluator: Evaluator) -> tuple[Sequence[Units], str]:
+    """The units by which networks can be aligned, none where outputs would change, and why, for the reader."""
+    if units is None:
+        return (), "not aligned: the target declares no hidden units that may change places"
+    if not units:
+        return (), "not aligned: they have no hidden units"
+
+    def outputs(state: State) -> Tensor:
+        return torch.cat(list(evaluator.outputs(stack([state]), "val")))
+
+    error = alignment_error(evaluator.module.state_dict(), units, outputs)
+    if not error < TOLERANCE:
+        return (), f"not aligned: reordering the declared hidden units changes outputs by {error:.2g}"
+    return tuple(units), "aligned by the declared hidden units"
 
 
 def _varied(name: str, tensor: Tensor, rng: torch.Generator) -> Tensor:
     """A tensor with noise, which is the larger where it is constant; variances stay positive."""
-    tensor = tensor.detach().cpu().clone()
     if not tensor.is_floating_point():
         return tensor
     spread = float(tensor.std()) if tensor.numel() > 1 else 0.0
-    noise = (0.3 * spread or 0.5) * torch.randn(tensor.shape, generator=rng, dtype=tensor.dtype)
-    return tensor + (noise.abs() if name.endswith("running_var") else noise)
+    noise = (0.3 * spread or 0.5) * torch.randn(tensor.shape, generator=rng, dtype=tensor.dtype).to(tensor.device)
+    return tensor.detach() + (noise.abs() if name.endswith("running_var") else noise)
 
 
 def _random_order(state: State, units: Units, rng: torch.Generator) -> Tensor:

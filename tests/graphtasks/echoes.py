@@ -6,7 +6,8 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from graphtasks import GraphTask, Split, link_task
-from graphtasks.batches import Batches, Links, NodeBatches, WholeGraph
+from graphtasks.batches import Batches, NodeBatches, WholeGraph
+from graphtasks.kinds.link import Links
 from graphtasks.losses import training_loss
 
 CPU = torch.device("cpu")

@@ -1,9 +1,8 @@
-"""Parameters as vectors: flattening, and the autoencoder that makes them small."""
+"""The autoencoder that makes parameter vectors small."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -11,50 +10,7 @@ from torch import Tensor
 
 from dmdgnn.kernels import thin_svd
 from gnndiff.errors import ZooError
-
-State = Mapping[str, Tensor]
-
-
-@dataclass(frozen=True)
-class ParameterLayout:
-    """Which tensors of a state dict are generated, and where they lie in the vector.
-
-    Args:
-        shapes: Names and shapes, in the order of the vector.
-    """
-
-    shapes: dict[str, tuple[int, ...]]
-
-    @classmethod
-    def of(cls, state: State) -> ParameterLayout:
-        """All floating point tensors of a state dict."""
-        return cls({name: tuple(tensor.shape) for name, tensor in state.items() if tensor.is_floating_point()})
-
-    @property
-    def size(self) -> int:
-        """Length P of the vector."""
-        return sum(math.prod(shape) for shape in self.shapes.values())
-
-    def flatten(self, state: State) -> Tensor:
-        """The vector (P,) of a state dict, float32 on the CPU."""
-        got = {name: tuple(state[name].shape) for name in self.shapes if name in state}
-        if got != self.shapes:
-            raise ZooError(f"a checkpoint has tensors {got}, expected {self.shapes}: collect with one architecture")
-        return torch.cat([state[name].detach().reshape(-1).float().cpu() for name in self.shapes])
-
-    def unflatten(self, vectors: Tensor) -> dict[str, Tensor]:
-        """Stacked tensors (..., *shape) of vectors (..., P)."""
-        parts = vectors.split([math.prod(shape) for shape in self.shapes.values()], dim=-1)
-        return {
-            name: part.reshape((*vectors.shape[:-1], *shape))
-            for part, (name, shape) in zip(parts, self.shapes.items(), strict=True)
-        }
-
-    def tensor_scales(self, vectors: Tensor) -> Tensor:
-        """For each coordinate (P,) the root mean square of its whole tensor over vectors (n, P)."""
-        sizes = [math.prod(shape) for shape in self.shapes.values()]
-        scales = [part.square().mean().sqrt() for part in vectors.split(sizes, dim=-1)]
-        return torch.cat([scale.expand(size) for scale, size in zip(scales, sizes, strict=True)])
+from gnndiff.zoo.vectors import ParameterLayout
 
 
 @dataclass(frozen=True)

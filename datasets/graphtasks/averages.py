@@ -1,0 +1,43 @@
+"""The prediction of an ensemble from those of its networks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from graphtasks.errors import InvalidDataError
+
+if TYPE_CHECKING:
+    from graphtasks.kinds.base import Form
+
+
+def average(outputs: Sequence[Tensor] | Tensor, form: Form) -> Tensor:
+    r"""The mean answer of several networks, in the form of one.
+
+    Classes get the logarithm of the mean probability, :math:`\log \frac{1}{n} \sum_i \mathrm{softmax}(z_i)`; labels
+    and links the score whose sigmoid is the mean sigmoid; values their mean. Scores and probabilities stand in the
+    same order, and large scores stay apart where their probabilities would round to 1.
+
+    Args:
+        outputs: Predictions of n networks of the same shape, as a list or stacked along the first dimension.
+        form: What they predict.
+
+    Raises:
+        InvalidDataError: There is none.
+
+    >>> average([torch.tensor([[0.0, 0.0]]), torch.tensor([[0.0, 100.0]])], "classes").exp()
+    tensor([[0.2500, 0.7500]])
+    """
+    if not len(outputs):
+        raise InvalidDataError("got no predictions to average: give at least one")
+    stacked = outputs if isinstance(outputs, Tensor) else torch.stack(list(outputs))
+    if form == "values":
+        return stacked.mean(dim=0)
+    if form == "classes":
+        return functional.log_softmax(stacked, dim=-1).logsumexp(dim=0) - math.log(len(stacked))
+    return functional.logsigmoid(stacked).logsumexp(dim=0) - functional.logsigmoid(-stacked).logsumexp(dim=0)

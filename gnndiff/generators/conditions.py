@@ -1,0 +1,60 @@
+"""What parameters are generated for: a graph and the validation score that they should reach."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gnndiff.scores import best
+from graphtasks import Metric
+
+
+@dataclass(frozen=True)
+class ZooConditions:
+    """What is known of each checkpoint of a zoo, and what is asked for.
+
+    Args:
+        values: Conditions (n, C) of the checkpoints: the embedding of the graph that each saw, and its score.
+        wanted: Condition (C,) to generate for by default.
+    """
+
+    values: Tensor
+    wanted: Tensor
+
+    @classmethod
+    def of_scores(cls, scores: Sequence[float], metric: Metric) -> ZooConditions:
+        """Validation scores alone, where all checkpoints saw the same graph; the best is wanted."""
+        return cls.of_graphs(torch.zeros(len(scores), 0), torch.zeros(0), scores, metric)
+
+    @classmethod
+    def of_graphs(cls, graphs: Tensor, graph: Tensor, scores: Sequence[float], metric: Metric) -> ZooConditions:
+        """Embeddings (n, D) of the graphs that checkpoints saw and their scores; wanted is the best on `graph` (D,)."""
+        values = torch.tensor(list(scores)).float().unsqueeze(1)
+        top = torch.tensor([best(scores, metric)]).float()
+        return cls(torch.cat([graphs, values], dim=1), torch.cat([graph, top]))
+
+
+@dataclass(frozen=True)
+class Standardised:
+    """Conditions with zero mean and unit variance over a zoo.
+
+    Args:
+        mean: Means (C,).
+        std: Deviations (C,), 1 where there is none.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    @classmethod
+    def over(cls, values: Tensor) -> Standardised:
+        """Statistics over conditions (n, C)."""
+        std = values.std(dim=0, correction=0)
+        return cls(values.mean(dim=0), torch.where(std > 1e-8, std, torch.ones_like(std)))
+
+    def __call__(self, values: Tensor) -> Tensor:
+        """Conditions (n, C) for a network."""
+        return (values - self.mean) / self.std

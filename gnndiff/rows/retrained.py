@@ -1,0 +1,82 @@
+"""Rows of settings that are trained anew: the search's winner, and that of longer searches."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+from gnndiff.errors import RunFolderError
+from gnndiff.files import read_json, write_json
+from gnndiff.rows.base import Material, Outcome, Row
+from gnndiff.runs.folder import Run
+from gnndiff.search import SEARCH, evaluate, finished_trials, ranked_trials, search_grid, total_seconds
+
+
+class CoarseWinner(Row):
+    """The best setting of the coarse search, trained anew several times."""
+
+    name: ClassVar[str] = "coarse_winner"
+    title: ClassVar[str] = "the best setting of the coarse search, trained anew"
+
+    def outcome(self, material: Material) -> Outcome:
+        """Train the winner anew."""
+        return retrained(material.run, self.trials(material))
+
+    def trials(self, material: Material) -> int | None:
+        """Number of settings of the search, None for the whole grid."""
+        return material.run.limits.trials
+
+
+class EqualTimeSearch(CoarseWinner):
+    """The winner of the random search, gone on with for the time that zoo and generator took."""
+
+    name: ClassVar[str] = "random_search_equal_time"
+    title: ClassVar[str] = "the best setting of a random search of equal time, trained anew"
+
+    def applies(self, run: Run) -> bool:
+        """Whether the budget has it."""
+        return run.limits.equal_time_search
+
+    def trials(self, material: Material) -> int:
+        """Number of settings, fixed once: a resumed run must end as an undisturbed one."""
+        run = material.run
+        path = run.folder / "equal_time.json"
+        if not path.exists():
+            extra = material.seconds("collect", "train", "generate")
+            more = math.ceil(extra / max(material.seconds("search"), 1e-3) * run.limits.trials)
+            write_json(path, {"trials": run.limits.trials + more})
+        count: int = read_json(path)["trials"]
+        search_grid(run, count)
+        return count
+
+
+class FullGrid(CoarseWinner):
+    """The winner of the whole grid."""
+
+    name: ClassVar[str] = "full_grid"
+    title: ClassVar[str] = "the best setting of the whole grid, trained anew"
+
+    def applies(self, run: Run) -> bool:
+        """Whether the budget has it."""
+        return run.limits.full_grid
+
+    def trials(self, material: Material) -> None:
+        """The whole grid, trained."""
+        search_grid(material.run, None)
+
+
+def retrained(run: Run, count: int | None) -> Outcome:
+    """The best of the first `count` settings of the search, trained anew several times."""
+    best = ranked_trials(run, count)[0]
+    study = f"retrain {best.user_attrs['index']}"
+    evaluate(run, study, [best.params] * run.limits.retrainings)
+    trials = finished_trials(run, study)
+    vals = [trial.value for trial in trials if trial.value is not None]
+    if not vals:
+        raise RunFolderError(f"all trainings of the winning setting {best.params} diverged: use another seed")
+    searched = finished_trials(run, SEARCH)[:count]
+    note = f"best of {len(searched)} settings, trained {len(trials)} times"
+    if len(vals) < len(trials):
+        note += f", {len(trials) - len(vals)} of which diverged and do not count"
+    tests = [trial.user_attrs["test"] for trial in trials if trial.value is not None]
+    return Outcome(vals, tests, total_seconds(searched), note)

@@ -1,0 +1,13 @@
+"""The coarse search of hyperparameters."""
+
+from gnndiff.search.trials import (
+    SEARCH,
+    evaluate,
+    finished_trials,
+    ranked_trials,
+    search,
+    search_grid,
+    total_seconds,
+)
+
+__all__ = ["SEARCH", "evaluate", "finished_trials", "ranked_trials", "search", "search_grid", "total_seconds"]
