@@ -3,10 +3,20 @@
 from graphtasks.batches import forward
 from graphtasks.compare import Contender, compare
 from graphtasks.comparison import Comparison
-from graphtasks.errors import DivergedError, GraphTasksError, InvalidDataError, MissingFilesError, UnknownTaskError
+from graphtasks.config import FitConfig
+from graphtasks.errors import (
+    DivergedError,
+    GraphTasksError,
+    InvalidDataError,
+    MissingFilesError,
+    OutOfMemoryError,
+    UnknownTaskError,
+)
+from graphtasks.forecasting import forecast
 from graphtasks.links import link_task, random_link_splits
 from graphtasks.metrics import METRICS, Metric, metric
-from graphtasks.prediction import predict
+from graphtasks.parallel import sensible_threads, threads
+from graphtasks.prediction import predict, score_pairs
 from graphtasks.randomness import seeded
 from graphtasks.registry import available, load
 from graphtasks.splits import (
@@ -21,7 +31,8 @@ from graphtasks.splits import (
     time_splits,
 )
 from graphtasks.task import GraphTask
-from graphtasks.training import FitConfig, FitResult, fit
+from graphtasks.training import FitResult, fit
+from graphtasks.trial import Trial, train_once
 
 from_data = GraphTask.from_data
 from_folder = GraphTask.from_folder
@@ -39,11 +50,14 @@ __all__ = [
     "LinkSplit",
     "Metric",
     "MissingFilesError",
+    "OutOfMemoryError",
     "Split",
+    "Trial",
     "UnknownTaskError",
     "available",
     "compare",
     "fit",
+    "forecast",
     "forward",
     "from_data",
     "from_folder",
@@ -57,7 +71,11 @@ __all__ = [
     "random_link_splits",
     "random_splits",
     "save_splits",
+    "score_pairs",
     "seeded",
+    "sensible_threads",
     "stratified_splits",
+    "threads",
     "time_splits",
+    "train_once",
 ]

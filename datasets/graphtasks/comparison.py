@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from graphtasks.errors import InvalidDataError, MissingFilesError
+from graphtasks.errors import InvalidDataError, MissingFilesError, UnknownTaskError
+from graphtasks.metrics import Metric, Values
 from graphtasks.metrics import metric as find_metric
 
 if TYPE_CHECKING:
@@ -59,11 +61,9 @@ KEY = (
     "seed",
     "config",
 )
-# Metrics between 0 and 1, which tables show in percent; so is every hits@K.
-SHARES = frozenset({"accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "ap", "mrr"})
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
     """Runs of many models on many tasks, and what follows from them.
 
@@ -113,6 +113,14 @@ class Comparison:
                         f"the runs of {counts.idxmax()} have more than one {value}: "
                         "only runs of the same task can be compared"
                     )
+
+    def __repr__(self) -> str:
+        tasks = self.runs[["task", "protocol"]].drop_duplicates()
+        counts = {"model": len(self._models()), "task": len(tasks), "run": len(self.runs)}
+        counts |= {} if self.trials is None else {"trial": len(self.trials)}
+        failed = int(self.runs["test"].isna().sum())
+        words = [f"{count} {word}{'s' * (count != 1)}" for word, count in counts.items()]
+        return f"Comparison({', '.join(words)}{f', {failed} failed' if failed else ''})"
 
     @classmethod
     def read(cls, path: str | Path) -> Comparison:
@@ -343,8 +351,7 @@ class Comparison:
         repeated = len({task for task, _, _ in tasks}) < len(tasks)
         rows = []
         for task, protocol, part in tasks:
-            metric = str(part["metric"].iloc[0])
-            share = metric in SHARES or metric.startswith("hits@")
+            metric = metric_of(part.iloc[0])
             present = [model for model in models if model in set(part["model"])]
             means = {model: float(_oriented(part, model).mean(skipna=False)) for model in present}
             best = max((mean for mean in means.values() if not math.isnan(mean)), default=math.nan)
@@ -362,12 +369,25 @@ class Comparison:
                 if not mark:
                     paired = _paired(part, model, winner, seed=0)
                     mark = "tied" if paired["low"] <= 0 <= paired["high"] else ""
-                digits = 1 if share else _digits(best)
-                texts = [f"{100 * value if share else value:.{digits}f}" for value in (test.mean(), test.std(ddof=1))]
+                digits, scale = (1, 100) if metric.is_share else (_digits(best), 1)
+                texts = [f"{scale * value:.{digits}f}" for value in (test.mean(), test.std(ddof=1))]
                 cells.append((" ± ".join(texts) if len(test) > 1 else texts[0], mark))
-            title = f"{metric} (%)" if share else metric
+            title = f"{metric.name} (%)" if metric.is_share else metric.name
             rows.append(([task, protocol, title] if repeated else [task, title], cells))
         return ["task", "protocol", "metric"] if repeated else ["task", "metric"], models, rows
+
+
+def metric_of(row: Mapping[str, Any]) -> Metric:
+    """The metric that a row names; one that is not known here orders scores, and computes none."""
+    name, direction = row["metric"], row["direction"]
+    try:
+        return dataclasses.replace(find_metric(name), direction=direction)
+    except UnknownTaskError:
+        return Metric(name, direction, _no_score, "regression")
+
+
+def _no_score(y: Values, pred: Values) -> float:
+    raise UnknownTaskError("a metric that was read from a table has a name alone, and computes no scores")
 
 
 def key(row: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -435,9 +455,8 @@ def _number(value: Any) -> Any:
 
 def _oriented(part: pd.DataFrame, model: str) -> pd.Series[float]:
     """Test scores of a model on one task by split and seed, with a sign such that more is better."""
-    sign = 1.0 if part["direction"].iloc[0] == "maximize" else -1.0
     test: pd.Series[float] = part[part["model"] == model].set_index(["split", "seed"])["test"]
-    return sign * test
+    return metric_of(part.iloc[0]).sign * test
 
 
 def _paired(part: pd.DataFrame, model: str, baseline: str, seed: int) -> dict[str, float]:

@@ -19,3 +19,7 @@ class InvalidDataError(GraphTasksError, ValueError):
 
 class DivergedError(GraphTasksError, ArithmeticError):
     """A training left the finite numbers."""
+
+
+class OutOfMemoryError(GraphTasksError, MemoryError):
+    """The memory of the machine or of its accelerator does not hold a training or a prediction."""

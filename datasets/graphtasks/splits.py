@@ -19,7 +19,7 @@ Part = Literal["train", "val", "test"]
 PARTS: tuple[Part, ...] = ("train", "val", "test")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Split:
     """Three disjoint sets of indices: of nodes, or in tasks of many graphs of graphs, or in series of snapshots.
 
@@ -55,6 +55,9 @@ class Split:
         if shared:
             raise InvalidDataError(f"{shared} entries are in more than one part of the split: parts must be disjoint")
 
+    def __repr__(self) -> str:
+        return f"Split(train={len(self.train)}, val={len(self.val)}, test={len(self.test)}, hash={self.hash!r})"
+
     def __getitem__(self, part: Part) -> Tensor:
         """Indices of one part."""
         _check_part(part)
@@ -67,7 +70,7 @@ class Split:
         return _content_hash(self.train, self.val, self.test)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LinkSplit:
     """Edges to learn from and edges to predict, with the negatives that each positive is ranked against.
 
@@ -118,6 +121,10 @@ class LinkSplit:
                 )
             if not name.endswith("neg"):
                 known = torch.cat([known, pairs])
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{name}={getattr(self, name).size(1)}" for name in LINK_ARRAYS)
+        return f"LinkSplit({counts}, {'un' if self.undirected else ''}directed, hash={self.hash!r})"
 
     def _pairs(self, edges: Tensor, num_nodes: int) -> Tensor:
         """One number for each pair, the same in both directions where the graph is undirected."""

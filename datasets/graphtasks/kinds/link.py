@@ -22,8 +22,8 @@ from graphtasks.sparse import sparse_features
 from graphtasks.splits import LINK_ARRAYS, PARTS, LinkSplit, Part
 
 if TYPE_CHECKING:
+    from graphtasks.config import FitConfig
     from graphtasks.task import GraphTask
-    from graphtasks.training import FitConfig
 
 
 class LinkKind(TaskKind):
@@ -76,6 +76,9 @@ class LinkKind(TaskKind):
     def predictor(self, task: GraphTask, split: int, part: Part, config: FitConfig, device: torch.device) -> Batches:
         cast(LinkSplit, task.split(split)).pairs(part)  # which says that the train part has none
         return Links(task, split, self.loss(task, split), device, batch_size=None, parts=[part])
+
+    def less_memory(self, task: GraphTask) -> str:
+        return "set `batch_size` to fewer edges at once, or give the model fewer hidden units"
 
 
 class Links(Batches):
