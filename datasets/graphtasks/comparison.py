@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,6 +16,8 @@ import numpy.typing as npt
 from scipy import stats
 
 from graphtasks.errors import InvalidDataError, MissingFilesError
+from graphtasks.files import read_bytes, write_text
+from graphtasks.ledger import key, read_lines
 from graphtasks.metrics import metric as find_metric
 
 if TYPE_CHECKING:
@@ -44,21 +48,6 @@ COLUMNS: dict[str, Any] = {
 }
 # Those without which there are no statistics.
 REQUIRED = ("task", "protocol", "model", "split", "seed", "val", "test", "metric", "direction")
-# What tells one training from another. Trainings that agree in all of it give the same scores.
-KEY = (
-    "phase",
-    "task",
-    "protocol",
-    "metric",
-    "split",
-    "split_hash",
-    "data_hash",
-    "model",
-    "version",
-    "setting",
-    "seed",
-    "config",
-)
 # Metrics between 0 and 1, which tables show in percent; so is every hits@K.
 SHARES = frozenset({"accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "ap", "mrr"})
 
@@ -123,13 +112,12 @@ class Comparison:
             InvalidDataError: The file is neither, or holds runs of one model on one task with several settings,
                 configurations or versions. Of those, `compare` returns the ones that its arguments ask for.
         """
-        import pandas as pd
 
         path = Path(path)
         if not path.is_file():
             raise MissingFilesError(f"{path} is no file: give the path that `compare` or `to_csv` wrote to")
         if path.suffix == ".csv":
-            return cls(pd.read_csv(path, dtype="str", keep_default_na=False))
+            return cls(_read_csv(path))
         rows = list({key(row): row for row in read_lines(path)[0]}.values())
         found: dict[tuple[str, ...], tuple[str, ...]] = {}
         for row in rows:
@@ -325,8 +313,17 @@ class Comparison:
         )
 
     def to_csv(self, path: str | Path) -> None:
-        """Write the runs, one line each and with all digits, such that :meth:`read` gives them back."""
-        self.runs.to_csv(path, index=False, lineterminator="\n")
+        """Write the runs, one line each and with all digits, such that :meth:`read` gives them back.
+
+        The column `check` holds a checksum of each line, which `read` compares where it is there.
+
+        Raises:
+            MissingFilesError: There is no such folder.
+            FileError: The path cannot be written to, or holds anything else than such a table, which is never replaced.
+        """
+        table = _table_of_text(self.runs.to_csv(index=False, lineterminator="\n"))
+        text = table.assign(check=_checksums(table)).to_csv(index=False, lineterminator="\n")
+        write_text(path, text, ours=_read_csv, what="a table of runs")
 
     def _models(self) -> list[str]:
         return list(self.runs["model"].unique())
@@ -370,32 +367,35 @@ class Comparison:
         return ["task", "protocol", "metric"] if repeated else ["task", "metric"], models, rows
 
 
-def key(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What tells a training from all others."""
-    return tuple(row[name] for name in KEY)
-
-
-def read_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
-    """Rows of a JSONL file of trainings, and the bytes that its complete lines take.
-
-    What follows the last line break is left out: a write that was cut short.
-
-    Raises:
-        InvalidDataError: A complete line is no training.
-    """
-    content = path.read_bytes()
-    size = content.rfind(b"\n") + 1
-    rows = []
-    for number, line in enumerate(content[:size].splitlines(), start=1):
-        try:
-            row = json.loads(line)
-            key(row)
-        except (ValueError, KeyError, TypeError) as error:
+def _read_csv(path: Path) -> pd.DataFrame:
+    """Runs from a .csv file, as text."""
+    try:
+        table = _table_of_text(read_bytes(path).decode())
+    except (ValueError, OverflowError) as error:  # those of pandas and of the encoding
+        raise InvalidDataError(f"{path} is no table of runs ({error}): replace it") from error
+    if not set(REQUIRED) <= set(table):
+        raise InvalidDataError(f"{path} is no table of runs: it needs the columns {', '.join(REQUIRED)}")
+    if "check" in table:
+        altered = table.index[table["check"] != _checksums(table.drop(columns="check"))]
+        if len(altered):
             raise InvalidDataError(
-                f"line {number} of {path} is not a training that `compare` wrote: remove it, or use another path"
-            ) from error
-        rows.append(row)
-    return rows, size
+                f"run {altered[0] + 1} in {path} is not as it was written: restore the file, or drop the column "
+                "`check` if the change was meant"
+            )
+    return table.drop(columns="check", errors="ignore")
+
+
+def _table_of_text(text: str) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.read_csv(io.StringIO(text), dtype="str", keep_default_na=False)
+
+
+def _checksums(table: pd.DataFrame) -> list[str]:
+    """A checksum of each row of a table of text, with the names of its columns."""
+    names = list(table)
+    rows = table.itertuples(index=False, name=None)
+    return [hashlib.sha256(json.dumps([names, row]).encode()).hexdigest()[:16] for row in rows]
 
 
 def _typed(frame: pd.DataFrame) -> pd.DataFrame:
