@@ -6,7 +6,6 @@ import copy
 import dataclasses
 import hashlib
 import os
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,11 +16,12 @@ import networkx as nx
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
-from torch_geometric.utils import from_networkx
 
-from graphtasks.checks import check_classes, check_features, check_graph, check_values
+from graphtasks.checks import check_class_numbers, check_classes, check_features, check_graph, check_values
+from graphtasks.convert import as_graphs, warn_of_guess
 from graphtasks.errors import InvalidDataError, MissingFilesError
 from graphtasks.metrics import METRICS, Metric, metric
+from graphtasks.scale import Scale
 from graphtasks.sources.npz import read_graph
 from graphtasks.splits import LINK_ARRAYS, PARTS, LinkSplit, Part, Split, load_splits, mask_splits
 
@@ -56,6 +56,7 @@ class GraphTask:
         licence: Licence of the data as its source states it.
         protocol: One line that says how nodes are split and scored.
         transforms: Of a link task: PyG transforms of its graph, applied with the messages of each part.
+        scale: Of a standardised series, what turns predictions back, see :func:`~graphtasks.from_series`.
 
     Raises:
         InvalidDataError: A graph is empty, has NaN or infinite features, edges to nodes that do not
@@ -72,6 +73,7 @@ class GraphTask:
     licence: str
     protocol: str
     transforms: tuple[Callable[[Data], Data], ...] = ()
+    scale: Scale | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -93,6 +95,8 @@ class GraphTask:
                 f"the graphs of {self.name!r} differ in the dtype or columns of `y`, or in having `edge_weight`: "
                 "make them alike"
             )
+        if self.kind in ("node", "graph"):
+            check_class_numbers([graph.y for graph in self.graphs], self.name)
         self._check_metric()
         if not self.splits:
             raise InvalidDataError(f"{self.name!r} has no splits: give it at least one")
@@ -250,6 +254,8 @@ class GraphTask:
         data.edge_index = cast(LinkSplit, self.split(split)).messages(part)
         for transform in self.transforms:
             data = transform(data)
+        if self.transforms:
+            check_graph(data, self.name)
         return data
 
     def part(self, split: int, part: Part) -> list[Data]:
@@ -358,6 +364,10 @@ class GraphTask:
             InvalidDataError: The graphs cannot be learned from, have no splits, or the metric does not fit.
             UnknownTaskError: There is no such metric.
 
+        Warns:
+            DataWarning: Edges have numbers that no model takes, negative weights, or `y` looks like classes but is of
+                floats.
+
         >>> graph = nx.path_graph(4)
         >>> for i, node in graph.nodes.items():
         ...     node.update(x=[float(i)], y=i % 2, train_mask=i < 2, val_mask=i == 2, test_mask=i == 3)
@@ -367,9 +377,11 @@ class GraphTask:
         if kind == "link":
             raise InvalidDataError(f"{name!r} is to predict links: use `link_task`, which takes their edges apart")
         many = not isinstance(data, Data | nx.Graph)
-        graphs = [as_data(graph, name) for graph in (data if many else [data])]
+        graphs = as_graphs(data, name)
         for graph in graphs:
             check_graph(graph, name)
+        if kind is None and metric is None:
+            warn_of_guess(graphs, name)
         if kind is None:
             kind = _guess_kind(graphs, many)
         chosen = METRICS[_guess_metric(graphs)] if metric is None else _metric(metric)
@@ -431,29 +443,6 @@ def _dense_parts(value: Tensor) -> list[Tensor]:
     if value.layout == torch.sparse_csr:
         return [value.crow_indices(), value.col_indices(), value.values()]
     return [value] if value.layout == torch.strided else [value.coalesce().indices(), value.coalesce().values()]
-
-
-def as_data(graph: Data | nx.Graph, name: str) -> Data:
-    """A graph, converted where it is one of networkx."""
-    if not isinstance(graph, nx.Graph):
-        return graph
-    if graph.number_of_nodes() == 0:
-        raise InvalidDataError(f"the graph of {name!r} is empty: give it at least one node")
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Creating a tensor from a list of numpy.ndarrays")
-            data = from_networkx(graph)
-    except ValueError as error:
-        raise InvalidDataError(f"the networkx graph of {name!r} cannot be converted: {error}") from error
-    if data.get("weight") is not None and data.get("edge_weight") is None:  # networkx's name of it
-        data.edge_weight = data.weight.float()
-        del data.weight
-    for key in ("x", "y"):  # whose floats are Python's, of double precision
-        if isinstance(data.get(key), Tensor) and data[key].is_floating_point():
-            data[key] = data[key].float()
-    if isinstance(data.get("y"), Tensor) and data.y.dim() == 0:  # the label of the graph
-        data.y = data.y.view(1)
-    return data
 
 
 def _guess_kind(graphs: list[Data], many: bool) -> Kind:

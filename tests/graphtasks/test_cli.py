@@ -7,9 +7,10 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from graphtasks import available, cli, load, load_splits, save_splits
+from graphtasks import available, load, load_splits, save_splits
 from graphtasks.catalogue import FACTS
 from graphtasks.cli import main
+from graphtasks.commands import markdown
 from graphtasks.registry import CATALOGUE
 from graphtasks.splits import combined_hash
 from graphtasks.task import KINDS
@@ -80,7 +81,7 @@ def test_list_is_not_cut_when_piped(capsys):
 
 
 def test_list_prints_the_table_of_the_readme(capsys):
-    assert "\n".join(lines(capsys, "list", "--markdown")) == cli.markdown()
+    assert "\n".join(lines(capsys, "list", "--markdown")) == markdown()
 
 
 def test_unknown_kind_fails(capsys):
