@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import io
 import json
@@ -321,8 +322,9 @@ class Comparison:
             MissingFilesError: There is no such folder.
             FileError: The path cannot be written to, or holds anything else than such a table, which is never replaced.
         """
-        table = _table_of_text(self.runs.to_csv(index=False, lineterminator="\n"))
-        text = table.assign(check=_checksums(table)).to_csv(index=False, lineterminator="\n")
+        names = list(self.runs)
+        rows = [[_cell(value) for value in row] for row in self.runs.itertuples(index=False, name=None)]
+        text = _csv([*names, "check"]) + "".join(_csv([*row, _checksum(names, row)]) for row in rows)
         write_text(path, text, ours=_read_csv, what="a table of runs")
 
     def _models(self) -> list[str]:
@@ -369,33 +371,45 @@ class Comparison:
 
 def _read_csv(path: Path) -> pd.DataFrame:
     """Runs from a .csv file, as text."""
-    try:
-        table = _table_of_text(read_bytes(path).decode())
-    except (ValueError, OverflowError) as error:  # those of pandas and of the encoding
-        raise InvalidDataError(f"{path} is no table of runs ({error}): replace it") from error
-    if not set(REQUIRED) <= set(table):
-        raise InvalidDataError(f"{path} is no table of runs: it needs the columns {', '.join(REQUIRED)}")
-    if "check" in table:
-        altered = table.index[table["check"] != _checksums(table.drop(columns="check"))]
-        if len(altered):
-            raise InvalidDataError(
-                f"run {altered[0] + 1} in {path} is not as it was written: restore the file, or drop the column "
-                "`check` if the change was meant"
-            )
-    return table.drop(columns="check", errors="ignore")
-
-
-def _table_of_text(text: str) -> pd.DataFrame:
     import pandas as pd
 
-    return pd.read_csv(io.StringIO(text), dtype="str", keep_default_na=False)
+    text = read_bytes(path).decode(errors="surrogateescape")
+    try:
+        names, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+    except (ValueError, csv.Error) as error:
+        raise InvalidDataError(f"{path} is no table of runs ({error}): replace it") from error
+    if not set(REQUIRED) <= set(names) or len(set(names)) < len(names):
+        raise InvalidDataError(f"{path} is no table of runs: it needs the columns {', '.join(REQUIRED)}, each once")
+    checked = names[-1] == "check"
+    for number, row in enumerate(rows, start=1):
+        if len(row) != len(names):
+            raise InvalidDataError(
+                f"run {number} in {path} has {len(row)} values, expected {len(names)}: restore the file"
+            )
+        if checked and row[-1] != _checksum(names[:-1], row[:-1]):
+            raise InvalidDataError(
+                f"run {number} in {path} is not as it was written: restore the file, or drop the column `check` if the "
+                "change was meant"
+            )
+    if not text.endswith("\n"):
+        raise InvalidDataError(f"{path} ends within a line: restore the file")
+    return pd.DataFrame(rows, columns=names, dtype="str").drop(columns="check", errors="ignore")
 
 
-def _checksums(table: pd.DataFrame) -> list[str]:
-    """A checksum of each row of a table of text, with the names of its columns."""
-    names = list(table)
-    rows = table.itertuples(index=False, name=None)
-    return [hashlib.sha256(json.dumps([names, row]).encode()).hexdigest()[:16] for row in rows]
+def _csv(cells: list[str]) -> str:
+    """A line of a .csv file; cells that hold any kind of line break are quoted."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\r\n").writerow(cells)
+    return line.getvalue()[:-2] + "\n"
+
+
+def _checksum(names: list[str], row: list[str]) -> str:
+    return hashlib.sha256(json.dumps([names, row]).encode()).hexdigest()[:16]
+
+
+def _cell(value: Any) -> str:
+    """A value as text with all its digits, nothing where it is missing."""
+    return "" if _missing(value) else str(value)
 
 
 def _typed(frame: pd.DataFrame) -> pd.DataFrame:

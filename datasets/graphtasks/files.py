@@ -101,8 +101,11 @@ def _mode_of_old(path: Path, target: Path, ours: Callable[[Path], object] | None
 def write_text(
     path: str | os.PathLike[str], text: str, *, ours: Callable[[Path], object] | None = None, what: str = ""
 ) -> None:
-    """Write text in UTF-8 with the line ends it has, as :func:`write_bytes` does."""
-    write_bytes(path, text.encode(), ours=ours, what=what)
+    """Write text in UTF-8 with the line ends it has, as :func:`write_bytes` does.
+
+    Bytes of file names that are no UTF-8, which Python reads as surrogates, are written as they were.
+    """
+    write_bytes(path, text.encode(errors="surrogateescape"), ours=ours, what=what)
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:

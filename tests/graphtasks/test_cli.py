@@ -7,7 +7,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from graphtasks import available, load, load_splits, save_splits
+from graphtasks import available, commands, load, load_splits, save_splits
 from graphtasks.catalogue import FACTS
 from graphtasks.cli import main
 from graphtasks.commands import markdown
@@ -120,7 +120,7 @@ def test_show_prints_json(capsys):
 )
 def test_show_describes_tasks_of_every_kind(capsys, monkeypatch, name, expected):
     small = {"num_graphs": 50} if FACTS[name].graphs >= 1000 else {}
-    monkeypatch.setattr(cli, "load", lambda name, **options: load(name, **options, **small))
+    monkeypatch.setattr(commands, "load", lambda name, **options: load(name, **options, **small))
     (line,) = lines(capsys, "show", name, "--json")
     shown, task = json.loads(line), load(name, **small)
     assert list(shown) == KEYS
