@@ -9,7 +9,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import gnndiff
 from gnndiff import Run, RunConfig, search
 from gnndiff.errors import ConfigError
 from gnndiff.evaluation import Evaluator, stack
