@@ -55,7 +55,7 @@ def _in_blocks(
     **kwargs: Any,
 ) -> Any:
     end, dim = (1 if layer.flow == "source_to_target" else 0), layer.node_dim
-    names = _lifted(type(layer), steps)
+    names = _lifted(layer.__class__, steps)
     lifted = {name: kwargs[name] for name in names if kwargs.get(name) is not None}
     tables = [
         value

@@ -84,12 +84,12 @@ def test_same_seed_same_table_and_another_seed_another(finished, tmp_path):
 CASES = [("wine", "gcn"), ("Wine", "GCN")]
 
 INTERRUPTIONS = {
-    "search": (trials, "fit", 2),
-    "collect": (collect, "fit", 2),
+    "search": (trials, "train_once", 2),
+    "collect": (collect, "train", 2),
     "collect while writing": (members, "save_file", 3),
     "train": (diffusion, "noise_schedule", 1),
     "generate": (generate, "best", 1),
-    "compare": (trials, "fit", 5),
+    "compare": (trials, "train_once", 9),
     "compare late": (Evaluator, "ensemble", 1),
 }
 
@@ -119,7 +119,7 @@ def test_finished_trials_are_not_repeated(tmp_path, monkeypatch):
     run = Run(config(tmp_path / "run"))
     search.search(run)
     before = [trial.number for trial in search.finished_trials(run, "search")]
-    monkeypatch.setattr(trials, "fit", None)
+    monkeypatch.setattr(trials, "train_once", None)
     search.search(Run(config(tmp_path / "run")))
     assert [trial.number for trial in search.finished_trials(run, "search")] == before == [0, 1, 2, 3]
 
