@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.nn import MessagePassing, aggr
+from torch_geometric.nn import Aggregation, MessagePassing
 
 # Numbers that the messages of a block hold, 256 MiB in float32.
 MAX_NUMBERS = 2**26
@@ -18,15 +18,18 @@ MAX_NUMBERS = 2**26
 # Edges below which the messages of no usual layer hold more.
 MIN_EDGES = 2**17
 
+# Modules of aggregations at each node by itself, and of their combinations.
+SEPARABLE = frozenset(f"torch_geometric.nn.aggr.{name}" for name in ("basic", "fused", "multi", "scaler"))
+
 
 @contextmanager
 def bounded_messages(model: nn.Module, num_edges: int, limit: int = MAX_NUMBERS) -> Iterator[None]:
     """Let PyG's layers make the messages to one block of nodes after another, as many at once as the limit allows.
 
     A layer that gets edges as (2, E) copies for each edge the features of a node, E x H numbers, where its output has
-    N x H. All messages to a node are in one block, so that what is computed stays the same, up to the
-    rounding of matrix products within messages, with attention and with all aggregations of `torch_geometric.nn.aggr.basic`. For code without gradients; layers on sparse matrices, which
-    make no messages, and those with other aggregations are left alone.
+    N x H. All messages to a node are in one block, so that what is computed stays the same, also with attention, up to
+    the rounding of matrix products within messages. For code without gradients. Layers on sparse matrices, which make
+    no messages, and layers with aggregations other than those of `torch_geometric.nn.aggr.basic` are left alone.
 
     Args:
         model: The model.
@@ -99,9 +102,8 @@ def _in_blocks(
 
 def _separable(layer: MessagePassing) -> bool:
     """Whether what is aggregated at a node depends on messages to it alone; an LSTM also counts those to others."""
-    parts = [module for module in layer.aggr_module.modules() if isinstance(module, aggr.Aggregation)]
-    known = (aggr.MultiAggregation, aggr.DegreeScalerAggregation)
-    return all(isinstance(part, known) or type(part).__module__ == aggr.SumAggregation.__module__ for part in parts)
+    parts = [module for module in layer.aggr_module.modules() if isinstance(module, Aggregation)]
+    return all(type(part).__module__ in SEPARABLE for part in parts)
 
 
 @cache
