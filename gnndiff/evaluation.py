@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -98,7 +98,7 @@ class Evaluator:
             with warnings.catch_warnings():
                 # Older versions of torch go through scatter_add_ one network at a time, and say so.
                 warnings.filterwarnings("ignore", message="There is a performance drop", category=UserWarning)
-                yield batched(dict(zip(states, chunk, strict=True)), ())
+                yield _together(batched, answers, dict(zip(states, chunk, strict=True)))
 
     def scores(self, states: States, part: Part) -> list[float]:
         """Scores of stacked networks on a part; one whose answers are not finite gets the metric's worst."""
@@ -149,6 +149,16 @@ class Evaluator:
     @property
     def _worst(self) -> float:
         return self.task.metric.worst
+
+
+def _together(batched: Callable[..., Tensor], answers: nn.Module, states: States) -> Tensor:
+    """The answers of stacked networks, one after the other where `vmap` has no rule for one of their operations."""
+    try:
+        return batched(states, ())
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError:
+        return torch.stack([functional_call(answers, state, ()) for state in unstack(states)])
 
 
 def _has_statistics(module: nn.Module) -> bool:

@@ -152,6 +152,12 @@ def preparation(target: Target, setting: Setting) -> dict[str, Any]:
     return {name: setting[name] for name in preparation_keys(target) if name in setting}
 
 
+def takes(target: Target, name: str) -> bool:
+    """Whether a target's module has a hyperparameter, in its space or beside it."""
+    names, open_ended = _arguments(target.build)
+    return open_ended or name in names
+
+
 def of_build(target: Target, setting: Setting) -> dict[str, Any]:
     """The part of a setting that goes to `build`: all but fields of `FitConfig`, and but what `prepare` alone takes."""
     names, open_ended = _arguments(target.build)

@@ -18,6 +18,11 @@ from gnndiff.targets.nodes import arguments, is_symmetric, sparse
 from graphtasks import GraphTask
 
 
+def projected_modes(rank: int, burn_in: int) -> AddDMDModes:
+    """The transform that adds the modes of the propagation on the undirected graph."""
+    return AddDMDModes(rank=int(rank), dynamics=FeaturePropagation(burn_in=int(burn_in)))
+
+
 class DMDGNN(ModesTarget):
     """:class:`dmdgnn.nn.DMDGNN` with a linear skip term, a local term or none, and gates that start closed."""
 
@@ -30,7 +35,7 @@ class DMDGNN(ModesTarget):
 
     def prepare(self, task: GraphTask, *, rank: int, burn_in: int, local: str) -> GraphTask:
         """The modes, and the adjacency that the local term needs."""
-        modes = AddDMDModes(rank=int(rank), dynamics=FeaturePropagation(burn_in=int(burn_in)))
+        modes = projected_modes(rank, burn_in)
         return sparse(task, modes, weight=None) if local == "sage" else sparse(task, modes, GCNNorm())
 
     def build(

@@ -14,6 +14,20 @@ from gnndiff.targets.nodes import arguments
 from graphtasks import GraphTask
 
 
+def directed_modes(rank: int, burn_in: int) -> Compose:
+    """The transform that adds the modes of the propagation along the edges and against them.
+
+    They come with their duals, since they are not orthonormal.
+    """
+    along, against = (FeaturePropagation(burn_in=int(burn_in), direction=way) for way in ("forward", "backward"))
+    return Compose(
+        [
+            AddDMDModes(int(rank), dynamics=along, attr="dmd_out", duals=True),
+            AddDMDModes(int(rank), dynamics=against, attr="dmd_in", duals=True),
+        ]
+    )
+
+
 class DirDMDGNN(ModesTarget):
     """:class:`dmdgnn.nn.DirDMDGNN` with a linear skip term, a local term or none, and gates that start closed."""
 
@@ -25,18 +39,8 @@ class DirDMDGNN(ModesTarget):
         return {**super().space(task), **own}
 
     def prepare(self, task: GraphTask, *, rank: int, burn_in: int) -> GraphTask:
-        """The modes along the edges and against them, and their duals, since they are not orthonormal."""
-        modes = {"dmd_out": "forward", "dmd_in": "backward"}
-        transforms = [
-            AddDMDModes(
-                int(rank),
-                dynamics=FeaturePropagation(burn_in=int(burn_in), direction=direction),  # type: ignore[arg-type]
-                attr=attr,
-                duals=True,
-            )
-            for attr, direction in modes.items()
-        ]
-        return task.transform(Compose(transforms))
+        """The modes along the edges and against them."""
+        return task.transform(directed_modes(rank, burn_in))
 
     def build(
         self,

@@ -41,19 +41,19 @@ def link():
 
 def many():
     graphs = [Data(x=features(i), y=NODES % 3, edge_index=EDGES[:, i:]) for i in range(2)]
-    graphs += [Data(x=features(i), y=NODES % 3, edge_index=EDGES) for i in range(2, 10)]
-    return GraphTask.from_data(graphs, name="rings", kind="node", splits=random_splits(10))
+    graphs += [Data(x=features(i), y=NODES % 3, edge_index=EDGES) for i in range(2, 6)]
+    return GraphTask.from_data(graphs, name="rings", kind="node", splits=random_splits(6))
 
 
 def graph():
-    graphs = [Data(x=features(i), y=torch.tensor([i % 2]), edge_index=EDGES) for i in range(10)]
-    return GraphTask.from_data(graphs, name="graphs", kind="graph", splits=random_splits(10))
+    graphs = [Data(x=features(i), y=torch.tensor([i % 2]), edge_index=EDGES) for i in range(6)]
+    return GraphTask.from_data(graphs, name="graphs", kind="graph", splits=random_splits(6))
 
 
 def temporal():
-    values = torch.randn(24, 12, generator=torch.Generator().manual_seed(0))
-    graphs = [Data(x=values[t : t + 4].T.contiguous(), y=values[t + 4], edge_index=EDGES) for t in range(20)]
-    return GraphTask.from_data(graphs, name="series", kind="temporal", metric="mse", splits=time_splits(20))
+    values = torch.randn(14, 12, generator=torch.Generator().manual_seed(0))
+    graphs = [Data(x=values[t : t + 4].T.contiguous(), y=values[t + 4], edge_index=EDGES) for t in range(10)]
+    return GraphTask.from_data(graphs, name="series", kind="temporal", metric="mse", splits=time_splits(10))
 
 
 TASKS = {
