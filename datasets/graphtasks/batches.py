@@ -118,11 +118,11 @@ class GraphBatches(Batches):
 
     def __init__(self, task: GraphTask, split: int, loss: Loss, device: torch.device, *, batch_size: int) -> None:
         self.task, self.split, self.loss, self.device = task, split, loss, device
-        self.batch_size = batch_size
         graphs = task.part(split, "train")
         # A last batch of one would leave batch normalisation of pooled graphs without a variance.
         single = len(graphs) > batch_size > 1 and len(graphs) % batch_size == 1
-        self.train = DataLoader(graphs, batch_size + single, shuffle=True)
+        self.batch_size = batch_size + single
+        self.train = DataLoader(graphs, self.batch_size, shuffle=True)
         self.parts: dict[Part, DataLoader] = {}
 
     def losses(self, model: nn.Module) -> Iterator[tuple[Tensor, int]]:
