@@ -145,18 +145,18 @@ class GraphTask:
         else:
             last = max(int(split[part].max()) for part in PARTS)
             what, count = ("graph", len(self.graphs)) if self.many else ("node", self.num_nodes)
+        if isinstance(split, Split) and split.mask_length not in (None, count):
+            raise InvalidDataError(
+                f"split {i} of {self.name!r} was made of masks for {split.mask_length} {what}s, but there are {count}: "
+                "make masks with an entry for each"
+            )
         if last >= count:
             raise InvalidDataError(
                 f"split {i} of {self.name!r} names {what} {last}, but the {'task' if self.many else 'graph'} has "
                 f"{count} {what}s"
             )
-        if isinstance(split, LinkSplit):
+        if self.kind == "link":
             return
-        if split.mask_length not in (None, count):
-            raise InvalidDataError(
-                f"split {i} of {self.name!r} was made of masks for {split.mask_length} {what}s, but there are {count}: "
-                "make masks with an entry for each"
-            )
         if self.kind == "temporal" and (split.train[-1] >= split.val[0] or split.val[-1] >= split.test[0]):
             raise InvalidDataError(
                 f"split {i} of the series {self.name!r} is not by time, train before val before test: use `time_splits`"

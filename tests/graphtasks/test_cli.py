@@ -86,7 +86,10 @@ def test_list_prints_the_table_of_the_readme(capsys):
 
 def test_unknown_kind_fails(capsys):
     error = failure(capsys, "list", "--kind", "nodes")
-    assert "no task is of kind 'nodes': use one of node, node-regression, link, graph, temporal" in error
+    assert (
+        "no task is of kind 'nodes': did you mean 'node'? use one of node, node-regression, link, graph, temporal"
+        in error
+    )
 
 
 @pytest.mark.parametrize("args", [["lists"], ["show"], ["list", "--colour"], []])
