@@ -28,10 +28,13 @@ def check_graph(data: Data, name: str) -> None:
     if weight is None:
         return
     _check_tensor(weight, "edge_weight", name)
-    if weight.dim() != 1 or len(weight) != data.edge_index.size(1) or weight.dtype != torch.float32:
+    if weight.dim() != 1 or len(weight) != data.edge_index.size(1):
         raise InvalidDataError(
-            f"`edge_weight` of {name!r} has shape {tuple(weight.shape)} and dtype {weight.dtype}, expected "
-            f"({data.edge_index.size(1)},) of torch.float32"
+            f"`edge_weight` of {name!r} has shape {tuple(weight.shape)}, expected ({data.edge_index.size(1)},)"
+        )
+    if weight.dtype != torch.float32:
+        raise InvalidDataError(
+            f"`edge_weight` of {name!r} has dtype {weight.dtype}, expected torch.float32: use data.edge_weight.float()"
         )
     _check_weights(weight, "edge_weight", name)
 

@@ -19,8 +19,8 @@ from graphtasks.splits import PARTS, Split, mask_splits
 
 EXPECTED = "expected torch_geometric.data.Data, a networkx graph, or a sequence of them"
 
-# Attributes of edges that have a use of their own in PyG.
-_KNOWN = ("edge_index", "edge_weight", "edge_type", "edge_label", "edge_label_index")
+# Attributes that have a use of their own.
+_KNOWN = ("x", "y", "pos", "edge_index", "edge_weight", "edge_type", "edge_label", "edge_label_index")
 
 
 def as_graphs(data: Data | nx.Graph | Sequence[Data | nx.Graph], name: str) -> list[Data]:
@@ -54,7 +54,8 @@ def as_data(graph: Any, name: str) -> Data:
             f"the graph of {name!r} has `adj_t` but no `edge_index`: pass it as it was before ToSparseTensor, which "
             "`task.transform(ToSparseTensor())` applies"
         )
-    _warn_of_unused(graph, [key for key in graph.keys() if graph.is_edge_attr(key)], name)  # noqa: SIM118
+    if isinstance(graph.get("x"), Tensor):  # by which PyG counts nodes
+        _warn_of_unused(graph, [key for key in graph.keys() if graph.is_edge_attr(key)], name)  # noqa: SIM118
     return graph
 
 
@@ -96,9 +97,10 @@ def _of_networkx(graph: nx.Graph, name: str) -> Data:
             data[key] = data[key].float()
     if isinstance(data.get("y"), Tensor) and data.y.dim() == 0:  # the label of the graph
         data.y = data.y.view(1)
+    of_nodes = {key for _, attributes in graph.nodes(data=True) for key in attributes}
     of_edges = {key for _, _, attributes in graph.edges(data=True) for key in attributes}
-    # PyG's name of an attribute that nodes have, too.
-    _warn_of_unused(data, sorted(of_edges | {f"edge_{key}" for key in of_edges}), name)
+    # PyG renames what nodes have, too.
+    _warn_of_unused(data, sorted(f"edge_{key}" if key in of_nodes else key for key in of_edges), name)
     return data
 
 
@@ -118,7 +120,7 @@ def _warn_of_unused(data: Data, of_edges: Iterable[str], name: str) -> None:
 def warn_of_guess(graphs: Sequence[Data], name: str) -> None:
     """Warn where float targets that are taken as values look like classes."""
     targets = [graph.y for graph in graphs if isinstance(graph.get("y"), Tensor)]
-    if len(targets) < len(graphs) or not all(y.is_floating_point() and y.dim() for y in targets):
+    if not graphs or len(targets) < len(graphs) or not all(y.dtype == torch.float32 and y.dim() for y in targets):
         return
     if len({y.shape[1:] for y in targets}) > 1:
         return
@@ -133,7 +135,7 @@ def warn_of_guess(graphs: Sequence[Data], name: str) -> None:
         seen, taken, remedy = "one 1 in each row", "several labels of 0 and 1", "data.y.argmax(dim=1)"
     else:
         classes = len(known.unique())
-        if classes > max(2, min(100, known.numel() // 2)):
+        if not 2 <= classes <= min(100, known.numel() - 1):
             return
         seen, taken = f"{classes} different whole numbers", "values to regress"
     warnings.warn(
