@@ -85,6 +85,7 @@ def train_once(
     ('DivergedError', 0.0)
     """
     config = config or FitConfig()
+    losing: tuple[type[Exception], ...] = (DivergedError, *impossible)
     start = time.perf_counter()
     model: nn.Module | None = None
     result: FitResult | None = None
@@ -97,7 +98,7 @@ def train_once(
             model = build(task)
         result = fit(model, task, split, config, metrics=metrics, callback=callback)
         scores = {part: float(getattr(result, part)) for part in parts}
-    except (DivergedError, *impossible) as error:
+    except losing as error:
         status = f"{type(error).__name__}: {error}"
     if not all(map(math.isfinite, scores.values())):
         status = "not finite: " + ", ".join(f"{part} {score}" for part, score in scores.items())

@@ -7,9 +7,10 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from graphtasks import available, cli, load, load_splits, save_splits
+from graphtasks import available, commands, load, load_splits, save_splits
 from graphtasks.catalogue import FACTS
 from graphtasks.cli import main
+from graphtasks.commands import markdown
 from graphtasks.registry import CATALOGUE
 from graphtasks.splits import combined_hash
 from graphtasks.task import KINDS
@@ -80,12 +81,15 @@ def test_list_is_not_cut_when_piped(capsys):
 
 
 def test_list_prints_the_table_of_the_readme(capsys):
-    assert "\n".join(lines(capsys, "list", "--markdown")) == cli.markdown()
+    assert "\n".join(lines(capsys, "list", "--markdown")) == markdown()
 
 
 def test_unknown_kind_fails(capsys):
     error = failure(capsys, "list", "--kind", "nodes")
-    assert "no task is of kind 'nodes': use one of node, node-regression, link, graph, temporal" in error
+    assert (
+        "no task is of kind 'nodes': did you mean 'node'? use one of node, node-regression, link, graph, temporal"
+        in error
+    )
 
 
 @pytest.mark.parametrize("args", [["lists"], ["show"], ["list", "--colour"], []])
@@ -119,7 +123,7 @@ def test_show_prints_json(capsys):
 )
 def test_show_describes_tasks_of_every_kind(capsys, monkeypatch, name, expected):
     small = {"num_graphs": 50} if FACTS[name].graphs >= 1000 else {}
-    monkeypatch.setattr(cli, "load", lambda name, **options: load(name, **options, **small))
+    monkeypatch.setattr(commands, "load", lambda name, **options: load(name, **options, **small))
     (line,) = lines(capsys, "show", name, "--json")
     shown, task = json.loads(line), load(name, **small)
     assert list(shown) == KEYS
