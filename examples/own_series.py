@@ -42,7 +42,7 @@ def main() -> None:
     states = torch.stack([graph.y[:, 0] for graph in task.part(0, "train")], dim=1)
     task = task.transform(AddSeriesModes(states, rank=2))
     model = DMDGRU(in_channels=1, hidden_channels=16, out_channels=task.num_outputs, rank=2)
-    result = graphtasks.fit(model, task, config=FitConfig(epochs=20, batch_size=32))
+    result = graphtasks.fit(model, task, config=FitConfig(epochs=12, batch_size=32))
     print(f"{task.name}: test error {result.test:.3f} of the variance, epoch {result.best_epoch}")
 
     assert task.scale is not None

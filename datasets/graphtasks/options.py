@@ -9,10 +9,9 @@ from typing import Annotated
 import tyro
 from tyro.conf import arg
 
-DESCRIPTION = (
-    "Graph learning tasks: data, splits and metric. --version prints the version. "
-    "Exit codes: 0 done, 1 a check failed, 2 bad input, 130 stopped by Ctrl-C."
-)
+DESCRIPTION = """Graph learning tasks: data, splits and metric. --version prints the version.
+
+Exit codes: 0 done, 1 a check failed, 2 bad input, 130 stopped by Ctrl-C."""
 
 
 @dataclass(frozen=True)

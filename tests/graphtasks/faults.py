@@ -74,4 +74,4 @@ def small_disk(folder: Path, kilobytes: int = 64):
     try:
         yield
     finally:
-        subprocess.run(["umount", str(folder)], check=True)
+        subprocess.run(["umount", "-l", str(folder)], check=True)
