@@ -39,7 +39,8 @@ def new_folder(path: Path) -> Iterator[Path]:
     shutil.rmtree(partial, ignore_errors=True)
     with explained(partial, "write"):
         partial.mkdir()
-        yield partial
+    yield partial
+    with explained(path, "write"):
         for folder, _, names in os.walk(partial):
             for name in names:
                 _sync(Path(folder) / name)

@@ -235,9 +235,8 @@ class _Entry:
                 parts=parts,
                 metrics=metrics,
             )
-            scores: dict[str, float | None] = {part: trial.scores.get(part) for part in parts}
             return {
-                **scores,
+                **{part: trial.scores.get(part) for part in parts},
                 **self.others(phase, trial.result if trial.finished else None),
                 "best_epoch": None if trial.result is None else trial.result.best_epoch,
                 "parameters": trial.parameters,

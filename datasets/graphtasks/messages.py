@@ -59,7 +59,7 @@ def _in_blocks(
     **kwargs: Any,
 ) -> Any:
     end, dim = (1 if layer.flow == "source_to_target" else 0), layer.node_dim
-    names = _lifted(layer.__class__, steps)
+    names = _lifted(type(layer), steps)  # type: ignore[arg-type]
     lifted = {name: kwargs[name] for name in names if kwargs.get(name) is not None}
     tables = [
         value

@@ -90,7 +90,7 @@ class GraphTask:
                 f"the graphs of {self.name!r} differ in the dtype or columns of `y`, or in having `edge_weight`: "
                 "make them alike"
             )
-        if kind.form(self) == "classes":
+        if self.form == "classes":
             check_class_numbers([graph.y for graph in self.graphs], self.name)
         kind.check_metric(self)
         if not self.splits:

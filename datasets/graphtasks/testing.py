@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -97,12 +98,13 @@ class KindTestCase(ABC):
         task = self.task()
         outputs = self.outputs(task)
         average = task.average(outputs)
-        answers = {
+        forms: dict[str, Callable[[Tensor], Tensor]] = {
             "classes": lambda out: out.softmax(dim=-1),
             "labels": torch.sigmoid,
             "links": torch.sigmoid,
             "values": lambda out: out,
-        }[task.form]
+        }
+        answers = forms[task.form]
         mean = torch.stack([answers(output) for output in outputs]).mean(dim=0)
         torch.testing.assert_close(answers(average), mean, atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(task.average(outputs[::-1]), average, atol=1e-5, rtol=1e-4)
