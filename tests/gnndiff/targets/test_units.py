@@ -246,7 +246,7 @@ def test_declarations_that_do_not_fit(units, message):
 def test_units_of_recurrent_layers_have_parts():
     torch.manual_seed(0)
     gru = nn.GRU(3, 4, batch_first=True)
-    names = [name for name in gru.state_dict()]
+    names = list(gru.state_dict())
     rows = tuple(Part(name, gate * 4, (gate + 1) * 4) for name in names for gate in range(3))
     # The state itself is what is given: compare it in the order of the units.
     moved = align(gru.state_dict(), {key: torch.randn_like(t) for key, t in gru.state_dict().items()}, [
