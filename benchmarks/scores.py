@@ -24,7 +24,7 @@ import graphtasks
 from gnndiff.errors import ConfigError
 from gnndiff.targets import Space, Target
 from graphtasks import Comparison, Contender, FitConfig, GraphTask, GraphTasksError
-from graphtasks.comparison import SHARES
+from graphtasks.comparison import metric_of
 from graphtasks.metrics import metric as find_metric
 from graphtasks.registry import CATALOGUE, find
 from graphtasks.task import KINDS, Kind
@@ -204,8 +204,7 @@ def summary(rows: Sequence[Row], ours: str | None = None) -> list[Row]:
         part = [row for row in scored if (row["task"], row["protocol"], row["metric"]) == (task, protocol, metric)]
         columns = ("task", "protocol", "model", "metric", "direction", "split", "seed", "val", "test")
         comparison = Comparison(pd.DataFrame([{name: row[name] for name in columns} for row in part]))
-        sign = 1 if part[0]["direction"] == "maximize" else -1
-        share = metric in SHARES or metric.startswith("hits@")
+        sign, share = metric_of(part[0]).sign, metric_of(part[0]).is_share
         scores = comparison.summary().set_index("model")
         means = (sign * scores["mean"]).dropna()
         cells = dict.fromkeys(models, "")

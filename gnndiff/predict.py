@@ -75,7 +75,7 @@ def save_predictions(path: Path, arrays: Arrays) -> None:
         raise ConfigError(f"got the file name {path}, expected one that ends in .npz")
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial.npz")
-    np.savez(partial, **arrays)
+    np.savez(partial, **arrays)  # type: ignore[arg-type]
     partial.replace(path)
 
 

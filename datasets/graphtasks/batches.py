@@ -15,6 +15,7 @@ from torch_geometric.loader import DataLoader
 from graphtasks.calling import decode, forward
 from graphtasks.errors import InvalidDataError
 from graphtasks.losses import Loss
+from graphtasks.messages import bounded_messages
 from graphtasks.sampling import ClusterBatches, Clusters, neighbor_loader
 from graphtasks.sparse import sparse_features
 from graphtasks.splits import Part, Split
@@ -42,7 +43,11 @@ class Batches(ABC):
 
     def predict(self, model: nn.Module, part: Part) -> Tensor:
         """Predictions as :meth:`GraphTask.evaluate` takes them."""
-        rows = [self.read(model, forward(model, data), data, part) for data in self.inputs(part)]
+        rows = []
+        for data in self.inputs(part):
+            with bounded_messages(model, data.num_edges):
+                out = forward(model, data)
+            rows.append(self.read(model, out, data, part))
         return rows[0] if len(rows) == 1 else torch.cat(rows)
 
 
@@ -117,11 +122,11 @@ class GraphBatches(Batches):
 
     def __init__(self, task: GraphTask, split: int, loss: Loss, device: torch.device, *, batch_size: int) -> None:
         self.task, self.split, self.loss, self.device = task, split, loss, device
-        self.batch_size = batch_size
         graphs = task.part(split, "train")
         # A last batch of one would leave batch normalisation of pooled graphs without a variance.
         single = len(graphs) > batch_size > 1 and len(graphs) % batch_size == 1
-        self.train = DataLoader(graphs, batch_size + single, shuffle=True)
+        self.batch_size = batch_size + single
+        self.train = DataLoader(graphs, self.batch_size, shuffle=True)
         self.parts: dict[Part, DataLoader] = {}
 
     def losses(self, model: nn.Module) -> Iterator[tuple[Tensor, int]]:

@@ -6,24 +6,26 @@ import dataclasses
 import inspect
 import json
 import math
-import os
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from sklearn.model_selection import ParameterGrid, ParameterSampler
 from torch import Tensor, nn
 
-from graphtasks.comparison import Comparison, key, read_lines
-from graphtasks.errors import DivergedError, InvalidDataError
+from graphtasks.comparison import Comparison
+from graphtasks.config import FitConfig
+from graphtasks.errors import InvalidDataError
+from graphtasks.ledger import Ledger
 from graphtasks.metrics import metric as find_metric
-from graphtasks.randomness import seeded
+from graphtasks.parallel import sensible_threads
+from graphtasks.parallel import threads as limited
+from graphtasks.splits import Part
 from graphtasks.task import GraphTask
-from graphtasks.training import FitConfig, FitResult, fit
+from graphtasks.training import FitResult
+from graphtasks.trial import train_once
 
 # Prepared tasks that are kept, those used last.
 MAX_PREPARED = 4
@@ -71,6 +73,7 @@ def compare(
     path: str | Path | None = None,
     callback: Callable[[dict[str, Any]], None] | None = None,
     metrics: Sequence[str] = (),
+    threads: int | None = None,
 ) -> Comparison:
     """Tune and train every model on every task under the same conditions.
 
@@ -101,10 +104,11 @@ def compare(
             the first always runs.
         path: A JSONL file to which each training is appended as it ends. Trainings that are there already are not run
             again: those of the same task, data, protocol, metric, split, contender, version, setting, seed and training
-            configuration. One process at a time writes to it.
+            configuration. One process at a time writes to it. A file of anything else is refused and stays as it is.
         callback: Called with each new row once it is written, not with those that were there already.
         metrics: Names of further metrics of the test scores, see :meth:`Comparison.under`. Settings and epochs are
             chosen by the task's metric alone. Runs at `path` that lack one of them are run again.
+        threads: Threads of torch; by default those of :func:`graphtasks.sensible_threads` for each task.
 
     Returns:
         Rows of all runs and trials, the same for the same arguments up to `seconds`, however often the comparison was
@@ -112,7 +116,9 @@ def compare(
 
     Raises:
         InvalidDataError: An argument is empty, repeated, out of range or not taken by `build` or `prepare`, or
-            `prepare` changes what is compared. But for the last it is raised before the first training.
+            `prepare` changes what is compared, or the file at `path` is not of `compare`. But for `prepare` it is
+            raised before the first training.
+        FileError: `path` cannot be written, or another process writes to it.
     """
     contenders, tasks = list(contenders), list(tasks)
     seeds, tuning_splits = list(map(int, seeds)), list(map(int, tuning_splits))
@@ -120,51 +126,19 @@ def compare(
     splits = None if splits is None else list(map(int, splits))
     config = config or FitConfig()
     _check(contenders, tasks, splits, seeds, trials, config, tuning_splits, tuning_seeds, metrics)
-    ledger = _Ledger(None if path is None else Path(path), callback)
-    for task in tasks:
-        prepared: OrderedDict[tuple[int, str], GraphTask] = OrderedDict()
-        for contender in contenders:
-            _Entry(contender, task, config, ledger, prepared, metrics).run(
-                range(len(task.splits)) if splits is None else splits,
-                seeds,
-                trials,
-                [(split, seed) for split in tuning_splits for seed in tuning_seeds],
-                seconds,
-            )
+    with Ledger(path, callback) as ledger:
+        for task in tasks:
+            prepared: OrderedDict[tuple[int, str], GraphTask] = OrderedDict()
+            with limited(sensible_threads(task) if threads is None else threads):
+                for contender in contenders:
+                    _Entry(contender, task, config, ledger, prepared, metrics).run(
+                        range(len(task.splits)) if splits is None else splits,
+                        seeds,
+                        trials,
+                        [(split, seed) for split in tuning_splits for seed in tuning_seeds],
+                        seconds,
+                    )
     return Comparison.from_rows(ledger.rows)
-
-
-class _Ledger:
-    """Rows of this comparison in their order, and trainings that are done, in a file where there is a path."""
-
-    def __init__(self, path: Path | None, callback: Callable[[dict[str, Any]], None] | None) -> None:
-        self.path, self.callback = path, callback
-        self.rows: list[dict[str, Any]] = []
-        self.done: dict[tuple[Any, ...], dict[str, Any]] = {}
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
-            rows, size = read_lines(path)
-            os.truncate(path, size)
-            self.done = {key(row): row for row in rows}
-
-    def add(
-        self, row: dict[str, Any], train: Callable[[], dict[str, Any]], metrics: Sequence[str] = ()
-    ) -> dict[str, Any]:
-        """The row with the outcome of its training, run unless it is done already and scored by all metrics."""
-        old = self.done.get(key(row))
-        if old is not None and not set(metrics) <= set(json.loads(old.get("others", "{}"))):
-            old = None
-        row = {**row, **(train() if old is None else {**old, **row})}
-        self.rows.append(row)
-        if row != old:
-            self.done[key(row)] = row
-            if self.path is not None:
-                with self.path.open("a", encoding="utf-8", newline="\n") as file:
-                    file.write(json.dumps(row, allow_nan=False) + "\n")
-        if old is None and self.callback is not None:
-            self.callback(dict(row))
-        return row
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,7 +148,7 @@ class _Entry:
     contender: Contender
     task: GraphTask
     config: FitConfig
-    ledger: _Ledger
+    ledger: Ledger
     prepared: OrderedDict[tuple[int, str], GraphTask]
     metrics: Sequence[str] = ()
 
@@ -206,8 +180,7 @@ class _Entry:
     ) -> tuple[dict[str, Any] | None, int, str | None]:
         """The setting of the best mean validation score over pairs of split and seed, if any, how many were tried, and
         why the last failed."""
-        sign = 1.0 if self.task.metric.direction == "maximize" else -1.0
-        best, best_score, spent, tried, reason = None, -math.inf, 0.0, 0, None
+        best, best_score, spent, tried, reason = None, math.nan, 0.0, 0, None
         for setting in settings:
             if tried and seconds is not None and spent >= seconds:
                 break
@@ -221,8 +194,8 @@ class _Entry:
                     break
                 vals.append(row["val"])
             else:
-                score = sign * math.fsum(vals) / len(vals)
-                if score > best_score:
+                score = math.fsum(vals) / len(vals)
+                if self.task.metric.better(score, best_score):
                     best, best_score = setting, score
         return best, tried, reason
 
@@ -251,31 +224,25 @@ class _Entry:
         metrics = self.metrics if phase == "run" else ()
 
         def outcome() -> dict[str, Any]:
-            start = time.perf_counter()
-            model: nn.Module | None = None
-            result: FitResult | None = None
-            status = "ok"
-            try:
-                task = self.prepare(setting)
-                start = time.perf_counter()
-                with seeded(seed, "cuda" if torch.cuda.is_available() else "cpu"):
-                    model = self.contender.build(task, **_of_build(self.contender, setting))
-                config = dataclasses.replace(self.config, **_of_training(setting), seed=seed)
-                result = fit(model, task, split, config, metrics=metrics)
-            except DivergedError as error:
-                status = f"{type(error).__name__}: {error}"
-            parts = ("val",) if phase == "trial" else ("val", "test")
-            scores = {} if result is None else {part: float(getattr(result, part)) for part in parts}
-            if not all(map(math.isfinite, scores.values())):
-                scores, status = {}, "not finite: " + ", ".join(f"{part} {score}" for part, score in scores.items())
+            config = dataclasses.replace(self.config, **_of_training(setting), seed=seed)
+            parts: list[Part] = ["val"] if phase == "trial" else ["val", "test"]
+            trial = train_once(
+                lambda task: self.contender.build(task, **_of_build(self.contender, setting)),
+                self.task,
+                split,
+                config,
+                prepare=lambda _: self.prepare(setting),
+                parts=parts,
+                metrics=metrics,
+            )
+            scores: dict[str, float | None] = {part: trial.scores.get(part) for part in parts}
             return {
-                **dict.fromkeys(parts),
                 **scores,
-                **self.others(phase, result if scores else None),
-                "best_epoch": None if result is None else result.best_epoch,
-                "parameters": None if model is None else sum(parameter.numel() for parameter in model.parameters()),
-                "seconds": time.perf_counter() - start,
-                "status": status,
+                **self.others(phase, trial.result if trial.finished else None),
+                "best_epoch": None if trial.result is None else trial.result.best_epoch,
+                "parameters": trial.parameters,
+                "seconds": trial.seconds,
+                "status": trial.status,
             }
 
         return self.ledger.add(self.row(phase, split, seed, setting) | more, outcome, metrics)

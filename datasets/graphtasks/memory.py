@@ -1,4 +1,4 @@
-"""Peak memory of a block."""
+"""Peak memory of a block, and the error of one that needs more than there is."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+
+from graphtasks.errors import OutOfMemoryError
+
+# Parts of the messages of torch and of MKL that tell of exhausted memory.
+_EXHAUSTED = re.compile(r"can't allocate memory|not enough memory|bad_alloc|ALLOC_FAILED", re.IGNORECASE)
 
 
 @dataclass
@@ -36,6 +41,35 @@ def peak_memory(device: torch.device) -> Iterator[Peak]:
         Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     yield peak
     peak.bytes = _resident_peak()
+
+
+@contextmanager
+def memory_errors(name: str, remedy: str) -> Iterator[None]:
+    """Give errors of exhausted memory in a block one name and a remedy.
+
+    Args:
+        name: Name of the task.
+        remedy: What to do.
+
+    Raises:
+        OutOfMemoryError: The memory of the CPU or of an accelerator does not hold what the block allocates.
+    """
+    try:
+        yield
+    except OutOfMemoryError:
+        raise
+    except (MemoryError, RuntimeError) as error:
+        on_device = isinstance(error, torch.OutOfMemoryError)
+        if not (on_device or isinstance(error, MemoryError) or _EXHAUSTED.search(str(error))):
+            raise
+        asked = re.search(r"tried to allocate ([\d.]+) (bytes|[KMG]iB)", str(error), re.IGNORECASE)
+        size = f", which asked for {_readable(asked[1], asked[2])} more" if asked else ""
+        where = "the accelerator" if on_device else "the machine"
+        raise OutOfMemoryError(f"the memory of {where} does not hold {name!r}{size}: {remedy}") from error
+
+
+def _readable(number: str, unit: str) -> str:
+    return f"{int(number) / 2**30:.3g} GiB" if unit.lower() == "bytes" else f"{number} {unit}"
 
 
 def _resident_peak() -> int:

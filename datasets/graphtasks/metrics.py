@@ -7,6 +7,7 @@ are taken as float64. What has no label does not count, and what is predicted fo
 - `DivergedError` where a prediction that counts is NaN, or infinite such that the metric has no value.
 """
 
+import math
 import re
 import warnings
 from collections.abc import Callable
@@ -43,12 +44,53 @@ class Metric:
             count; for 'roc_auc' and 'ap' also scores (M,) of the second of two classes, as links have them, or of many
             labels (M, T). 'regression': values of the targets' shape. 'ranking': scores (M,) of positives and
             negatives.
+        is_share: Whether its values are between 0 and 1, so that they are printed in percent.
+
+    >>> metric("accuracy").better(0.9, 0.8), metric("mse").better(0.9, 0.8), metric("mse").worst
+    (True, False, inf)
     """
 
     name: str
     direction: Literal["maximize", "minimize"]
     score: Callable[[Values, Values], float]
     task: Literal["classification", "regression", "ranking"]
+    is_share: bool = False
+
+    @property
+    def sign(self) -> float:
+        """1 where more is better, else -1: the factor by which tables of scores are put in order."""
+        return 1.0 if self.direction == "maximize" else -1.0
+
+    @property
+    def worst(self) -> float:
+        """What a network gets that has no score: 0 or 1 of a share, else infinity, where no score is worse."""
+        if self.is_share:
+            return 0.0 if self.direction == "maximize" else 1.0
+        return -self.sign * math.inf
+
+    def better(self, a: float, b: float) -> bool:
+        """Whether the score `a` is better than `b`; equal ones are not, and NaN is worse than any."""
+        if math.isnan(a) or math.isnan(b):
+            return not math.isnan(a)
+        return self.sign * a > self.sign * b
+
+    def format(self, value: float, std: float | None = None) -> str:
+        """Text of a score, or of the mean and deviation of several: shares in percent, others with four digits.
+
+        >>> metric("accuracy").format(0.81234), metric("accuracy").format(0.81234, 0.004)
+        ('81.23 %', '81.23 ± 0.40 %')
+        >>> metric("mse").format(12.3456, 0.5), metric("mse").format(math.nan)
+        ('12.35 ± 0.50', 'none')
+        """
+        if math.isnan(value):
+            return "none"
+        scale, unit = (100.0, " %") if self.is_share else (1.0, "")
+        text = f"{scale * value:.2f}" if self.is_share else f"{value:.4g}"
+        if std is None or math.isnan(std):
+            return text + unit
+        if "e" in text or "inf" in text:
+            return f"{text} ± {std:.2g}"
+        return f"{text} ± {scale * std:.{len(text.partition('.')[2])}f}{unit}"
 
 
 def accuracy(y: Values, pred: Values) -> float:
@@ -214,7 +256,7 @@ def metric(name: str) -> Metric:
 
 @cache
 def _hits_metric(k: int) -> Metric:
-    return Metric(f"hits@{k}", "maximize", partial(hits, k=k), "ranking")
+    return Metric(f"hits@{k}", "maximize", partial(hits, k=k), "ranking", is_share=True)
 
 
 def _array(values: Values) -> Array:
@@ -372,16 +414,16 @@ def _evaluator(name: str, k: int | None = None) -> Any:
 METRICS: dict[str, Metric] = {
     entry.name: entry
     for entry in (
-        Metric("accuracy", "maximize", accuracy, "classification"),
-        Metric("balanced_accuracy", "maximize", balanced_accuracy, "classification"),
-        Metric("macro_f1", "maximize", macro_f1, "classification"),
-        Metric("roc_auc", "maximize", roc_auc, "classification"),
-        Metric("ap", "maximize", average_precision, "classification"),
+        Metric("accuracy", "maximize", accuracy, "classification", is_share=True),
+        Metric("balanced_accuracy", "maximize", balanced_accuracy, "classification", is_share=True),
+        Metric("macro_f1", "maximize", macro_f1, "classification", is_share=True),
+        Metric("roc_auc", "maximize", roc_auc, "classification", is_share=True),
+        Metric("ap", "maximize", average_precision, "classification", is_share=True),
         Metric("mse", "minimize", mse, "regression"),
         Metric("mae", "minimize", mae, "regression"),
         _hits_metric(20),
         _hits_metric(50),
         _hits_metric(100),
-        Metric("mrr", "maximize", mrr, "ranking"),
+        Metric("mrr", "maximize", mrr, "ranking", is_share=True),
     )
 }

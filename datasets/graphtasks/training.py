@@ -16,80 +16,17 @@ from torch.optim import lr_scheduler
 
 from graphtasks import kinds
 from graphtasks.batches import Batches
+from graphtasks.config import OPTIMIZERS, FitConfig
 from graphtasks.errors import DivergedError, InvalidDataError
-from graphtasks.memory import peak_memory
+from graphtasks.memory import memory_errors, peak_memory
+from graphtasks.metrics import Metric
 from graphtasks.metrics import metric as find_metric
+from graphtasks.prediction import device_of
 from graphtasks.randomness import seeded
 from graphtasks.task import GraphTask
 
-OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "sgd": torch.optim.SGD,
-}
 
-SCHEDULES = ("constant", "linear", "cosine", "plateau")
-
-
-@dataclass(frozen=True)
-class FitConfig:
-    """How a model is trained.
-
-    Args:
-        epochs: Upper limit of epochs.
-        lr: Learning rate.
-        weight_decay: Weight decay of the optimizer.
-        optimizer: 'adam', 'adamw' or 'sgd' (with momentum 0.9).
-        patience: Stop after this many epochs without a better validation score; None never stops early.
-        seed: Seed of what is random in training, as dropout, batches and negatives. The model's initialisation is the
-            caller's.
-        schedule: Learning rate over the epochs: 'constant'; 'linear' or 'cosine' down to 0; or 'plateau', halved when
-            the validation score has not risen for 10 epochs.
-        class_weights: Whether all classes count the same in the loss, however many nodes they have.
-        batch_size: Graphs or snapshots in a batch (by default 32); training edges in a batch (by default all); with
-            `neighbors`, nodes in a batch (by default 1,024); with `clusters`, clusters in a batch (by default 1).
-        neighbors: Train nodes of one graph in batches with this many sampled neighbours in each hop, -1 for all.
-        clusters: Train nodes of one graph in batches of clusters, of which there are this many.
-    """
-
-    epochs: int = 200
-    lr: float = 0.01
-    weight_decay: float = 5e-4
-    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
-    patience: int | None = None
-    seed: int = 0
-    schedule: Literal["constant", "linear", "cosine", "plateau"] = "constant"
-    class_weights: bool = False
-    batch_size: int | None = None
-    neighbors: tuple[int, ...] | None = None
-    clusters: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.epochs < 1:
-            raise InvalidDataError(f"got epochs={self.epochs}, expected at least 1")
-        if not self.lr >= 0 or not self.weight_decay >= 0:
-            raise InvalidDataError(
-                f"got lr={self.lr} and weight_decay={self.weight_decay}, expected at least 0 for both"
-            )
-        if isinstance(self.neighbors, int):
-            raise InvalidDataError(f"got neighbors={self.neighbors}, expected a number for each hop, as (10, 10)")
-        if self.patience is not None and self.patience < 1:
-            raise InvalidDataError(f"got patience={self.patience}, expected at least 1, or None to never stop early")
-        if self.optimizer not in OPTIMIZERS:
-            raise InvalidDataError(f"got optimizer {self.optimizer!r}, expected one of {', '.join(OPTIMIZERS)}")
-        if self.schedule not in SCHEDULES:
-            raise InvalidDataError(f"got schedule {self.schedule!r}, expected one of {', '.join(SCHEDULES)}")
-        for name in ("batch_size", "clusters"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InvalidDataError(f"got {name}={value}, expected at least 1, or None")
-        if self.neighbors is not None and self.clusters is not None:
-            raise InvalidDataError("got both neighbors and clusters, expected one of them")
-        if self.neighbors is not None and (not self.neighbors or min(self.neighbors) < -1 or 0 in self.neighbors):
-            raise InvalidDataError(f"got neighbors={self.neighbors}, expected a positive number or -1 for each hop")
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FitResult:
     """What a training left: scores at the best validation epoch, the weights there, and the curves.
 
@@ -104,6 +41,7 @@ class FitResult:
         val_curve: Validation score of each epoch.
         epoch_seconds: Wall clock of each epoch, with its validation.
         peak_memory: Peak memory of the training in bytes, as :func:`~graphtasks.memory.peak_memory` counts it.
+        threads: Threads of torch that it was computed with, see :func:`graphtasks.threads`.
         others: Test scores of further metrics at the best epoch, by their names.
     """
 
@@ -112,12 +50,19 @@ class FitResult:
     best_epoch: int
     seconds: float
     split_hash: str
-    state_dict: dict[str, Tensor] = field(repr=False)
-    loss_curve: list[float] = field(repr=False)
-    val_curve: list[float] = field(repr=False)
-    epoch_seconds: list[float] = field(repr=False)
+    state_dict: dict[str, Tensor]
+    loss_curve: list[float]
+    val_curve: list[float]
+    epoch_seconds: list[float]
     peak_memory: int
+    threads: int
     others: dict[str, float] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return (
+            f"FitResult(val={self.val:.4g}, test={self.test:.4g}, best_epoch={self.best_epoch} of "
+            f"{len(self.val_curve)}, {self.seconds:.3g} s, {self.peak_memory / 2**20:.0f} MiB, threads={self.threads})"
+        )
 
     @property
     def seconds_per_epoch(self) -> float:
@@ -153,24 +98,24 @@ def fit(
     Raises:
         InvalidDataError: The config or a metric does not fit the task, or what the model gives does not.
         DivergedError: The loss or a prediction is no longer finite.
+        OutOfMemoryError: The memory does not hold the training.
     """
     config = config or FitConfig()
     if not isinstance(config, FitConfig):
         raise InvalidDataError(f"got a config of type {type(config).__name__}, expected FitConfig(...)")
     start = time.perf_counter()
-    device = next((parameter.device for parameter in model.parameters()), None)
-    if device is None:
+    if next(model.parameters(), None) is None:
         raise InvalidDataError(f"{type(model).__name__} has no parameters: there is nothing to train")
+    device, kind = device_of(model), kinds.find(task.kind)
     others = {name: task.replace(metric=find_metric(name)) for name in metrics}
-    sign = 1.0 if task.metric.direction == "maximize" else -1.0
-    best_val, best_epoch, best_state = -math.inf, 0, copy.deepcopy(model.state_dict())
+    best_val, best_epoch, best_state = math.nan, 0, copy.deepcopy(model.state_dict())
     losses: list[float] = []
     vals: list[float] = []
     seconds: list[float] = []
-    with seeded(config.seed, device), peak_memory(device) as peak:
-        batches = kinds.find(task.kind).batches(task, split, config, device)
+    with seeded(config.seed, device), peak_memory(device) as peak, memory_errors(task.name, kind.less_memory(task)):
+        batches = kind.batches(task, split, config, device)
         optimizer = _optimizer(model, config)
-        scheduler = _scheduler(optimizer, config)
+        scheduler = _scheduler(optimizer, config, task.metric)
         for epoch in range(config.epochs):
             epoch_start = time.perf_counter()
             losses.append(_train_epoch(model, batches, optimizer, epoch))
@@ -179,10 +124,10 @@ def fit(
                 val = task.evaluate(batches.predict(model, "val"), split, "val")
             vals.append(val)
             seconds.append(time.perf_counter() - epoch_start)
-            if sign * val > best_val:
-                best_val, best_epoch, best_state = sign * val, epoch, copy.deepcopy(model.state_dict())
+            if task.metric.better(val, best_val):
+                best_val, best_epoch, best_state = val, epoch, copy.deepcopy(model.state_dict())
             if isinstance(scheduler, lr_scheduler.ReduceLROnPlateau):
-                scheduler.step(sign * val)
+                scheduler.step(val)
             elif scheduler is not None:
                 scheduler.step()
             if callback is not None:
@@ -196,7 +141,7 @@ def fit(
             test = task.evaluate(pred, split, "test")
             other_scores = {name: scored.evaluate(pred, split, "test") for name, scored in others.items()}
     return FitResult(
-        val=sign * best_val,
+        val=best_val,
         test=test,
         best_epoch=best_epoch,
         seconds=time.perf_counter() - start,
@@ -206,6 +151,7 @@ def fit(
         val_curve=vals,
         epoch_seconds=seconds,
         peak_memory=peak.bytes,
+        threads=torch.get_num_threads(),
         others=other_scores,
     )
 
@@ -239,12 +185,13 @@ def _optimizer(model: nn.Module, config: FitConfig) -> torch.optim.Optimizer:
 
 
 def _scheduler(
-    optimizer: torch.optim.Optimizer, config: FitConfig
+    optimizer: torch.optim.Optimizer, config: FitConfig, metric: Metric
 ) -> lr_scheduler.LRScheduler | lr_scheduler.ReduceLROnPlateau | None:
     if config.schedule == "linear":
         return lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=config.epochs)
     if config.schedule == "cosine":
         return lr_scheduler.CosineAnnealingLR(optimizer, config.epochs)
     if config.schedule == "plateau":
-        return lr_scheduler.ReduceLROnPlateau(optimizer, mode="max", factor=0.5, patience=9, threshold=0.0)
+        mode: Literal["min", "max"] = "max" if metric.direction == "maximize" else "min"
+        return lr_scheduler.ReduceLROnPlateau(optimizer, mode=mode, factor=0.5, patience=9, threshold=0.0)
     return None

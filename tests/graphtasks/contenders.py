@@ -14,6 +14,7 @@ SHORT = FitConfig(epochs=4, lr=0.05)
 
 # The name `graphtasks.compare` may be the function.
 MODULE = importlib.import_module("graphtasks.compare")
+TRIAL = importlib.import_module("graphtasks.trial")
 
 
 class Net(nn.Module):

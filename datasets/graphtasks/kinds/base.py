@@ -18,8 +18,8 @@ from graphtasks.losses import Loss, training_loss
 from graphtasks.splits import PARTS, LinkSplit, Part
 
 if TYPE_CHECKING:
+    from graphtasks.config import FitConfig
     from graphtasks.task import GraphTask
-    from graphtasks.training import FitConfig
 
 Kind = Literal["node", "node-regression", "link", "graph", "temporal"]
 
@@ -72,6 +72,11 @@ class TaskKind(ABC):
             raise self.wrong_split(task, index)
         last = max(int(split[part].max()) for part in PARTS)
         count, what = (len(task.graphs), "graph") if task.many else (task.num_nodes, "node")
+        if split.mask_length not in (None, count):
+            raise InvalidDataError(
+                f"split {index} of {task.name!r} was made of masks for {split.mask_length} {what}s, but there are "
+                f"{count}: make masks with an entry for each"
+            )
         self.check_last(task, index, last, count, what)
         self.check_labelled(task, index, ~unlabelled(self.targets(task, index, "train")))
 
@@ -154,6 +159,10 @@ class TaskKind(ABC):
         Many networks can be scored on the same ones, also by :func:`torch.func.functional_call`.
         """
         return self.batches(task, split, dataclasses.replace(config, class_weights=False), device)
+
+    def less_memory(self, task: GraphTask) -> str:
+        """Which settings of a training need less memory."""
+        return "lower `batch_size`, or give the model fewer hidden units"
 
     def average(self, task: GraphTask, outputs: Sequence[Tensor] | Tensor) -> Tensor:
         """The prediction of an ensemble, see :func:`graphtasks.averages.average`."""

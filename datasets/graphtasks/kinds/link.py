@@ -14,7 +14,7 @@ from torch_geometric.utils import negative_sampling
 
 from graphtasks.batches import Batches
 from graphtasks.calling import decode, forward, original
-from graphtasks.checks import check_features
+from graphtasks.checks import check_features, check_graph
 from graphtasks.errors import InvalidDataError
 from graphtasks.kinds.base import Form, Kind, TaskKind
 from graphtasks.losses import Loss
@@ -22,8 +22,8 @@ from graphtasks.sparse import sparse_features
 from graphtasks.splits import LINK_ARRAYS, PARTS, LinkSplit, Part
 
 if TYPE_CHECKING:
+    from graphtasks.config import FitConfig
     from graphtasks.task import GraphTask
-    from graphtasks.training import FitConfig
 
 
 class LinkKind(TaskKind):
@@ -63,6 +63,8 @@ class LinkKind(TaskKind):
         data.edge_index = cast(LinkSplit, task.split(split)).messages(part)
         for transform in task.transforms:
             data = transform(data)
+        if task.transforms:
+            check_graph(data, task.name)
         return data
 
     def targets(self, task: GraphTask, split: int, part: Part) -> Tensor:
@@ -76,6 +78,9 @@ class LinkKind(TaskKind):
     def predictor(self, task: GraphTask, split: int, part: Part, config: FitConfig, device: torch.device) -> Batches:
         cast(LinkSplit, task.split(split)).pairs(part)  # which says that the train part has none
         return Links(task, split, self.loss(task, split), device, batch_size=None, parts=[part])
+
+    def less_memory(self, task: GraphTask) -> str:
+        return "set `batch_size` to fewer edges at once, or give the model fewer hidden units"
 
 
 class Links(Batches):

@@ -16,8 +16,8 @@ from graphtasks.kinds.base import Form, Kind, TaskKind
 from graphtasks.splits import Part, Split
 
 if TYPE_CHECKING:
+    from graphtasks.config import FitConfig
     from graphtasks.task import GraphTask
-    from graphtasks.training import FitConfig
 
 
 class NodeKind(TaskKind):
@@ -66,3 +66,8 @@ class NodeKind(TaskKind):
         if not task.many:  # whose batches of nodes predict on the whole graph
             config = dataclasses.replace(config, neighbors=None, clusters=None, batch_size=None)
         return super().predictor(task, split, part, config, device)
+
+    def less_memory(self, task: GraphTask) -> str:
+        if task.many:
+            return super().less_memory(task)
+        return "train in batches with FitConfig(neighbors=(10, 10)) or clusters, or give the model fewer hidden units"

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from contenders import MODULE, SHORT, Constant, Net, same, signs, tuned
+from contenders import SHORT, TRIAL, Constant, Net, same, signs, tuned
 from graphtasks import FitConfig, InvalidDataError, Split
 from graphtasks.compare import Contender, compare
 from graphtasks.comparison import Comparison
@@ -48,7 +48,7 @@ def test_a_resumed_comparison_equals_an_uninterrupted_one(task, tmp_path):
 
 def test_time_limits_hold_over_interruptions(task, monkeypatch, tmp_path):
     clock = [0.0]
-    monkeypatch.setattr(MODULE, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    monkeypatch.setattr(TRIAL, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
 
     def build(task, **hyperparameters):
         clock[0] += 1
@@ -99,11 +99,11 @@ def test_what_changes_is_trained_anew(task, tmp_path):
 def test_the_file_tells_how_many_settings_were_tried_at_last(task, tmp_path, monkeypatch):
     trained = []
 
-    def fake(model, task, split, config, metrics):
+    def fake(model, task, split, config, metrics, callback=None):
         trained.append(config.lr)
         return SimpleNamespace(val=float(config.lr == trained[0]), test=0.5, best_epoch=0)
 
-    monkeypatch.setattr(MODULE, "fit", fake)
+    monkeypatch.setattr(TRIAL, "fit", fake)
     path = tmp_path / "runs.jsonl"
     contender = Contender("net", Net, {"lr": [0.1, 0.2, 0.3]})
     for trials, total in ((2, 2 + 3), (3, 3 + 3)):
