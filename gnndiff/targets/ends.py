@@ -216,6 +216,9 @@ def _(network: BasicGNN) -> Ends:
 
 def units_of(network: nn.Module) -> list[Units] | None:
     """The units between the layers of a network of PyG's form, or None where some layer is not known."""
+    from gnndiff import targets
+
+    targets.available()  # the files of targets say the ends of their networks
     try:
         return list(ends(network).inside)
     except UnknownUnitsError:

@@ -30,8 +30,8 @@ TOLERANCE = 1e-3
 def align(state: State, reference: State, units: Sequence[Units]) -> dict[str, Tensor]:
     """Reorder the hidden units of a network to match those of a reference, without a change of its outputs.
 
-    The units of each group are matched so that the inner product of both networks' tensors is the largest, group after
-    group, until none changes: each step brings the two networks closer in the Euclidean norm.
+    The units of each group are matched so that the inner product of both networks' tensors grows, group after group,
+    until none changes: each step brings the two networks closer in the Euclidean norm.
 
     Args:
         state: State dict of a network, or its parameters alone.
@@ -42,13 +42,29 @@ def align(state: State, reference: State, units: Sequence[Units]) -> dict[str, T
     Returns:
         The reordered state; `state` stays as it is.
     """
+    state = {name: tensor.detach() for name, tensor in state.items()}
+    reference = {name: tensor.detach() for name, tensor in reference.items()}
+    forward_first = state
+    for each in units:  # by what makes the units alone, since the order of what reads them is not known yet
+        forward_first = _permuted(forward_first, each, _match(forward_first, reference, each, _evidence(each)[-1]))
+    found = [_matched(start, reference, units) for start in (state, forward_first)]
+    everything = Units(tuple(name for each in units for name in (*each.rows, *each.columns)))
+    return max(found, key=lambda each: _likeness(each, reference, everything))
+
+
+def _matched(state: State, reference: State, units: Sequence[Units]) -> dict[str, Tensor]:
+    """The state after matches of one group after the other, each of which makes it more like the reference."""
     state = dict(state)
     for _ in range(ROUNDS):
         changed = False
         for each in units:
-            moved = _permuted(state, each, _match(state, reference, each))
-            if _likeness(moved, reference, each) > _likeness(state, reference, each):
-                state, changed = moved, True
+            orders = (_match(state, reference, each, by) for by in _evidence(each))
+            likeness, best = _likeness(state, reference, each), state
+            for moved in [_permuted(state, each, order) for order in orders]:
+                found = _likeness(moved, reference, each)
+                if found > likeness:
+                    likeness, best, changed = found, moved, True
+            state = best
         if not changed:
             break
     return state
@@ -130,13 +146,30 @@ def _random_order(state: State, units: Units, rng: torch.Generator) -> Tensor:
     return torch.cat([h * each + torch.randperm(each, generator=rng) for h in heads])
 
 
-def _match(state: State, reference: State, units: Units) -> Tensor:
-    """For each unit of the reference the unit of `state` that takes its place."""
+Places = tuple[str | Part, int]
+"""A name, and the axis that has a place for each unit."""
+
+
+def _evidence(units: Units) -> list[list[Places]]:
+    """Sets of tensors to match units by.
+
+    One match by all of them is the best where each has units in one axis. Where residuals carry units, they are in both
+    axes of a weight, whose entries cannot be compared before the other axis is in order; nor can what later layers
+    read, while these are in disorder.
+    """
+    rows, columns = ([(name, axis) for name in names] for axis, names in enumerate((units.rows, units.columns)))
+    both = {whole(name) for name, _ in rows} & {whole(name) for name, _ in columns}
+    apart = [(name, axis) for name, axis in rows + columns if whole(name) not in both]
+    return [rows + columns, apart, [(name, axis) for name, axis in apart if axis == 0]]
+
+
+def _match(state: State, reference: State, units: Units, by: list[Places]) -> Tensor:
+    """For each unit of the reference the unit of `state` that takes its place, by some tensors."""
     count, heads = _count(state, units), units.heads
     each = count // heads
     likeness, of_heads = torch.zeros(count, count), torch.zeros(heads, heads)
-    for name, axis in _tensors(state, units):
-        if whole(name) not in reference:
+    for name, axis in by:
+        if whole(name) not in state or whole(name) not in reference:
             continue
         ours, theirs = (_places(s, name, axis).float().cpu() for s in (state, reference))
         if len(ours) == heads < count:
@@ -178,7 +211,7 @@ def _likeness(state: State, reference: State, units: Units) -> float:
     return sum(float((state[name].double() * reference[name].double()).sum()) for name in sorted(names))
 
 
-def _tensors(state: State, units: Units) -> Iterator[tuple[str | Part, int]]:
+def _tensors(state: State, units: Units) -> Iterator[Places]:
     """Names that a state has, with the axis that has a place for each unit."""
     for axis, names in enumerate((units.rows, units.columns)):
         yield from ((name, axis) for name in names if whole(name) in state)
