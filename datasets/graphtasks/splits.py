@@ -376,7 +376,9 @@ def load_splits(path: str | os.PathLike[str]) -> list[Split] | list[LinkSplit]:
     values = [{name: arrays[f"{i}.{name}"] for name in names} for i in range(count)]
     splits: list[Any] = [Split(**value) if cls is Split else _link_split(value) for value in values]
     if expected not in ("", combined_hash(splits)):
-        raise InvalidDataError(f"{path} does not hold the splits that were written to it: write it again")
+        raise InvalidDataError(
+            f"{path} cannot be read as splits (it does not hold what was written to it): write it again"
+        )
     return splits
 
 
