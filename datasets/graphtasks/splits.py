@@ -3,11 +3,12 @@
 import hashlib
 import io
 import os
+import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -36,8 +37,8 @@ class Split:
     train: Tensor
     val: Tensor
     test: Tensor
-    # Length of the masks that the split was made of; None where it was made of indices.
-    mask_length: int | None = field(init=False, repr=False)
+    # Of a split made of masks their length; no field, as it is no part of what a split is.
+    mask_length: ClassVar[int | None] = None
 
     def __post_init__(self) -> None:
         for part in PARTS:
@@ -347,6 +348,8 @@ def save_splits(splits: Sequence[Split | LinkSplit], path: str | os.PathLike[str
     }
     content = io.BytesIO()
     np.savez_compressed(content, allow_pickle=False, **arrays)
+    with zipfile.ZipFile(content, "a") as archive:  # as damage of its list of arrays may take splits away
+        archive.comment = combined_hash(splits).encode()
     write_bytes(path, content.getvalue(), ours=load_splits, what="a split file")
 
 
@@ -363,7 +366,10 @@ def load_splits(path: str | os.PathLike[str]) -> list[Split] | list[LinkSplit]:
     content = read_bytes(path)
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            if archive.zip.testzip() is not None:  # numpy does not always read as far as the checksum
+                raise ValueError("its checksums differ")
             arrays = {key: torch.from_numpy(archive[key]) for key in archive.files}
+            expected = archive.zip.comment.decode()
     except Exception as error:
         raise InvalidDataError(f"{path} cannot be read as splits ({type(error).__name__}: {error})") from error
     cls = LinkSplit if any(key.endswith("_neg") for key in arrays) else Split
@@ -375,14 +381,17 @@ def load_splits(path: str | os.PathLike[str]) -> list[Split] | list[LinkSplit]:
             "as `0.train`"
         )
     values = [{name: arrays[f"{i}.{name}"] for name in names} for i in range(count)]
-    if cls is Split:
-        return [Split(**value) for value in values]
-    return [_link_split(value) for value in values]
+    splits: list[Any] = [Split(**value) if cls is Split else _link_split(value) for value in values]
+    if expected not in ("", combined_hash(splits)):
+        raise InvalidDataError(
+            f"{path} cannot be read as splits (it does not hold what was written to it): write it again"
+        )
+    return splits
 
 
 def _names(cls: type[Split | LinkSplit]) -> list[str]:
     """What a kind of split is made of."""
-    return [field.name for field in fields(cls) if field.init]
+    return [field.name for field in fields(cls)]
 
 
 def _link_split(arrays: dict[str, Tensor]) -> LinkSplit:
