@@ -22,7 +22,7 @@ from graphtasks.splits import Part
 __all__ = ["Evaluator", "stack", "unstack"]
 
 # Bytes that several networks may take at once even where a training needs less.
-ROOM = 32 * 2**20
+ROOM = 16 * 2**20
 
 # Batches at most that statistics are taken over, evenly spread over the train part.
 STATISTICS_BATCHES = 32
