@@ -9,6 +9,8 @@ itself, with as many trials in the same time.
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -39,15 +41,19 @@ def contender(name: str, task: GraphTask) -> Contender:
     made = node_classification.contender("dmd", task)
     if "form" in made.space:
         made = dataclasses.replace(made, space={**made.space, "form": ("propagate",)})
-    return made if name == "dmd" else dataclasses.replace(made, build=partial(_closed, made))
+    return made if name == "dmd" else dataclasses.replace(made, build=_closed(made.build))
 
 
-def _closed(made: Contender, task: GraphTask, **params: Any) -> nn.Module:
-    model = made.build(task, **params)
-    for module in model.modules():
-        if isinstance(module, DMDConv) and module.gate is not None:
-            module.gate.requires_grad_(False)
-    return model
+def _closed(build: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+    @functools.wraps(build)
+    def closed(task: GraphTask, **setting: Any) -> nn.Module:
+        model = build(task, **setting)
+        for module in model.modules():
+            if isinstance(module, DMDConv) and module.gate is not None:
+                module.gate.requires_grad_(False)
+        return model
+
+    return closed
 
 
 if __name__ == "__main__":

@@ -15,21 +15,24 @@ On series, the modes are those of the propagation of the training states.
 
 from __future__ import annotations
 
-import dataclasses
+import copy
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from scores import main
-from torch import Tensor, nn
+from scores import main, own
+from torch import nn
 from torch_geometric.data import Data
 from torch_geometric.nn import DirGNNConv, GCNConv
 from torch_geometric.nn.models.basic_gnn import BasicGNN
+from torch_geometric.transforms import BaseTransform
 
-from gnndiff.registry import target_model
-from gnndiff.space import Params, Space
-from gnndiff.target import TargetModel
-from gnndiff.temporal import training_states
+from gnndiff.targets import Space, Target, find
+from gnndiff.targets.dmdgnn import projected_modes
+from gnndiff.targets.dmdgnn_dir import directed_modes
+from gnndiff.targets.gcn import GCN
+from gnndiff.targets.nodes import NodeTarget
+from gnndiff.targets.series import training_states
 from graphtasks import Contender, FitConfig, GraphTask
 
 TASKS = ("chameleon-filtered-directed", "cora-ml-directed", "advection")
@@ -50,53 +53,88 @@ class DirGCN(BasicGNN):
         return DirGNNConv(GCNConv(in_channels, out_channels, **kwargs))
 
 
-def _dir_gcn(task: GraphTask, params: Params) -> nn.Module:
-    size = task.num_features, int(params["hidden"]), 2, task.num_outputs
-    return DirGCN(*size, dropout=float(params["dropout"]))
+class DirGCNTarget(NodeTarget):
+    """The network of directed convolutions."""
+
+    name = "dir-gcn"
+
+    def build(self, task: GraphTask, *, hidden: int, dropout: float) -> nn.Module:
+        """The module."""
+        return DirGCN(task.num_features, hidden, 2, task.num_outputs, dropout=float(dropout))
 
 
-# A model, whether it is trained on the undirected graph, and those of its hyperparameters that are fixed.
-MODELS: dict[str, tuple[TargetModel, bool, Space]] = {
-    "dmdgnn": (target_model("dmdgnn"), True, {"local": ("none", "gcn")}),
-    "dmdgnn-dir": (target_model("dmdgnn-dir"), False, {}),
-    "gcn": (dataclasses.replace(target_model("gcn"), prepare=lambda params: None), True, {"skip": (1,)}),
-    "dir-gcn": (TargetModel(_dir_gcn), False, {}),
-    "dmdgnn-dir-both": (target_model("dmdgnn-dir"), True, {}),
+class PlainGCN(GCN):
+    """GCN on the edges as they are."""
+
+    name = "gcn"
+
+    def prepare(self, task: GraphTask) -> GraphTask:
+        """The task as it is."""
+        return task
+
+
+class OfSeries(Target):
+    """A model on the modes of the training states, propagated on the graph of each snapshot.
+
+    Args:
+        target: The model.
+        modes: What makes its modes, `modes(rank, burn_in)`; None where it has none.
+    """
+
+    kinds = frozenset({"temporal"})
+
+    def __init__(self, target: Target, modes: Callable[[int, int], BaseTransform] | None) -> None:
+        self.name = target.name  # type: ignore[misc]
+        self.build = target.build  # type: ignore[method-assign]
+        self.modes = modes
+        if modes is not None:
+            self.prepare = self._prepare  # type: ignore[method-assign]
+
+    def space(self, task: GraphTask) -> Space:
+        """Choices of modes, where it has some."""
+        return {} if self.modes is None else SERIES_MODES
+
+    def build(self, task: GraphTask, *args: Any, **setting: Any) -> nn.Module:
+        """What the model builds."""
+        raise NotImplementedError  # each object has the one of its model
+
+    def _prepare(self, task: GraphTask, *, rank: int, burn_in: int) -> GraphTask:
+        assert self.modes is not None
+        transform, states = self.modes(rank, burn_in), training_states(task)
+        made: list[tuple[Data, Data]] = []
+
+        def add(data: Data) -> Data:
+            graph = Data(x=states, edge_index=data.edge_index, edge_weight=data.edge_weight)
+            if not made or not _same(graph, made[0][0]):
+                made[:] = [(graph, transform(copy.copy(graph)))]
+            return data.update({key: value for key, value in made[0][1].items() if key.startswith("dmd_")})
+
+        return task.transform(add)
+
+
+def _same(a: Data, b: Data) -> bool:
+    return all(a[key] is b[key] or a[key].equal(b[key]) for key in ("edge_index", "edge_weight"))
+
+
+Modes = Callable[[int, int], BaseTransform]
+
+# A model, its modes, whether it is trained on the undirected graph, and those of its hyperparameters that are fixed.
+MODELS: dict[str, tuple[Target, Modes | None, bool, Space]] = {
+    "dmdgnn": (find("dmdgnn"), projected_modes, True, {"local": ("none", "gcn")}),
+    "dmdgnn-dir": (find("dmdgnn-dir"), directed_modes, False, {}),
+    "gcn": (PlainGCN(), None, True, {"skip": (1,)}),
+    "dir-gcn": (DirGCNTarget(), None, False, {}),
+    "dmdgnn-dir-both": (find("dmdgnn-dir"), directed_modes, True, {}),
 }
 
 
 def contender(name: str, task: GraphTask) -> Contender:
     """A model with the choices that all have on this task."""
-    model, undirected, fixed = MODELS[name]
+    model, modes, undirected, fixed = MODELS[name]
     training = TRAINING
     if task.kind == "temporal":
-        training, states = SERIES, training_states(task)
-        own = SERIES_MODES if model.prepared_by else {}
-        prepare = partial(_of_states, states, model.prepare)
-        model = dataclasses.replace(model, own=lambda task: own, prepare=prepare)
-    return model.contender(name, task, {**training, **model.own(task), **fixed}, undirected=undirected)
-
-
-def _of_states(
-    states: Tensor, prepare: Callable[[Params], Callable[[Data], Data] | None], params: Params
-) -> Callable[[Data], Data] | None:
-    """The transform that adds to each snapshot the modes of the propagation of the states on its graph."""
-    transform = prepare(params)
-    if transform is None:
-        return None
-    made: list[tuple[Data, Data]] = []
-
-    def add(data: Data) -> Data:
-        graph = Data(x=states, edge_index=data.edge_index, edge_weight=data.edge_weight)
-        if not made or not _same(graph, made[0][0]):
-            made[:] = [(graph, transform(graph))]
-        return data.update({key: value for key, value in made[0][1].items() if key.startswith("dmd_")})
-
-    return add
-
-
-def _same(a: Data, b: Data) -> bool:
-    return all(a[key] is b[key] or a[key].equal(b[key]) for key in ("edge_index", "edge_weight"))
+        training, model = SERIES, OfSeries(model, modes)
+    return model.contender(name, task, {**training, **own(model, task), **fixed}, undirected=undirected)
 
 
 if __name__ == "__main__":

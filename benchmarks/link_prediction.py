@@ -14,15 +14,14 @@ from functools import partial
 from scores import main
 from torch import nn
 from torch_geometric.nn import GAE, GCNConv
-from torch_geometric.transforms import Compose
+from torch_geometric.transforms import GCNNorm
 
 from dmdgnn.dynamics import FeaturePropagation
 from dmdgnn.nn import DMDEncoder
 from dmdgnn.transforms import AddDMDModes
 from gnndiff.layers import SymmetricGCNConv
-from gnndiff.registry import target_model
-from gnndiff.space import Params, Space
-from gnndiff.target import TargetModel, is_symmetric
+from gnndiff.targets import Space, Target, find, takes
+from gnndiff.targets.nodes import is_symmetric, sparse
 from graphtasks import Contender, FitConfig, GraphTask
 
 TASKS = ("cora-link", "citeseer-link", "amazon-photo-link")
@@ -38,52 +37,44 @@ SKIP: Space = {"skip": (0, 1)}
 DYNAMICS: Space = {"burn_in": (0, 2), "modes": ("projected", "exact"), **SKIP}
 
 
-def dmd_space(task: GraphTask) -> Space:
-    """The hyperparameters of modes, with no rank that features of low rank do not have."""
-    most = max(int(rank) for rank in target_model("dmdgnn").own(task)["rank"])
-    return {"rank": tuple(rank for rank in RANKS if rank <= most) or (most,), **DYNAMICS}
-
-
-def dmd_autoencoder(task: GraphTask, params: Params) -> nn.Module:
+class DMDAutoencoder(Target):
     """The DMD model with a local term, whose adjacency is normalised already."""
-    hidden = int(params["hidden"])
-    conv = SymmetricGCNConv if is_symmetric(task) else GCNConv
-    encoder = DMDEncoder(
-        task.num_features,
-        hidden,
-        hidden,
-        rank=int(params["rank"]),
-        skip=bool(params["skip"]),
-        local=partial(conv, normalize=False, bias=False),
-        dropout=float(params["dropout"]),
-    )
-    return GAE(encoder)
 
+    name = "dmd"
+    kinds = frozenset({"link"})
 
-def modes(params: Params) -> Compose:
-    """The modes, and what the local term needs."""
-    dynamics = FeaturePropagation(burn_in=int(params["burn_in"]))
-    add_modes = AddDMDModes(int(params["rank"]), dynamics=dynamics, modes=params["modes"])  # type: ignore[arg-type]
-    return Compose([add_modes, target_model("gcn").prepare(params)])
+    def space(self, task: GraphTask) -> Space:
+        """The hyperparameters of modes, with no rank that features of low rank do not have."""
+        most = max(int(rank) for rank in find("dmdgnn").space(task)["rank"])
+        return {"rank": tuple(rank for rank in RANKS if rank <= most) or (most,), **DYNAMICS}
 
+    def prepare(self, task: GraphTask, *, rank: int, burn_in: int, modes: str) -> GraphTask:
+        """The modes, and what the local term needs."""
+        dynamics = FeaturePropagation(burn_in=burn_in)
+        return sparse(task, AddDMDModes(rank, dynamics=dynamics, modes=modes), GCNNorm())  # type: ignore[arg-type]
 
-def autoencoder(name: str) -> TargetModel:
-    """The graph autoencoder with this encoder."""
-    if name == "dmd":
-        return TargetModel(
-            dmd_autoencoder, dmd_space, prepare=modes, prepared_by=("rank", "burn_in", "modes"), optional=()
+    def build(self, task: GraphTask, *, rank: int, skip: bool, hidden: int, dropout: float) -> nn.Module:
+        """The autoencoder."""
+        conv = SymmetricGCNConv if is_symmetric(task) else GCNConv
+        encoder = DMDEncoder(
+            task.num_features,
+            hidden,
+            hidden,
+            rank=rank,
+            skip=bool(skip),
+            local=partial(conv, normalize=False, bias=False),
+            dropout=float(dropout),
         )
-    known = target_model(name)
-    shape = {key: choices for key, choices in SKIP.items() if key in known.optional}
-    return TargetModel(
-        lambda task, params: GAE(known.build(task, params)), lambda task: shape, prepare=known.prepare, optional=()
-    )
+        return GAE(encoder)
 
 
 def contender(name: str, task: GraphTask) -> Contender:
     """A graph autoencoder, to be tuned."""
-    model = autoencoder(name)
-    return model.contender(name, task, {**TRAINING, **model.own(task)})
+    if name == "dmd":
+        dmd = DMDAutoencoder()
+        return dmd.contender(name, task, {**TRAINING, **dmd.space(task)})
+    target = find(name)
+    return target.contender(name, task, {**TRAINING, **(SKIP if takes(target, "skip") else {})})
 
 
 if __name__ == "__main__":

@@ -13,11 +13,10 @@ from functools import partial
 from typing import Any
 
 import torch
-from scores import main
+from scores import main, own
 from torch import nn
 
-from gnndiff.registry import target_model
-from gnndiff.space import Space
+from gnndiff.targets import Space, find, takes
 from graphtasks import Contender, FitConfig, GraphTask
 
 TASKS = (
@@ -36,13 +35,14 @@ HEADS: Space = {"heads": (2, 4)}
 
 
 def contender(name: str, task: GraphTask) -> Contender:
-    """A model of the registry, as wide as makes it nearest to the number of parameters."""
+    """A target, as wide as makes it nearest to the number of parameters."""
     known = name.removesuffix("-deep")
-    model = target_model(known)
+    model = find(known)
     layers = LAYERS if known == name else max(graph.num_nodes for graph in task.graphs) // 2
-    own = model.own(task) | (LOCAL if "skip" in model.optional else {}) | (HEADS if known == "gat" else {})
-    space = {**TRAINING, **own, "num_layers": (layers,)}
-    made = model.contender(name, task, space | {"hidden": (1,)})
+    local = LOCAL if takes(model, "skip") else {}
+    heads = HEADS if known == "gat" else {}
+    space = {**TRAINING, **own(model, task), **local, **heads, "num_layers": (layers,)}
+    made = model.contender(name, task, {**space, "hidden": (1,)})
     widths: dict[str, int] = {}
 
     def build(task: GraphTask, **params: Any) -> nn.Module:

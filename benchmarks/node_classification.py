@@ -20,10 +20,9 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, cast
 
-from scores import main
+from scores import main, own
 
-from gnndiff.registry import target_model
-from gnndiff.space import Space
+from gnndiff.targets import Space, find, takes
 from graphtasks import Contender, FitConfig, GraphTask, Split
 
 TASKS = (
@@ -54,7 +53,7 @@ SKIP: Space = {"skip": (0, 1)}
 # With fewer labels one or two layers are enough for all models, more choices would only make their tuning worse, and a
 # single training does not tell settings apart.
 MANY_LABELS = 3000
-DEEP: Space = SKIP | {"num_layers": (2, 4, 8), "norm": ("none", "batch_norm")}
+DEEP: Space = {**SKIP, "num_layers": (2, 4, 8), "norm": ("none", "batch_norm")}
 
 
 def many_labels(task: GraphTask) -> bool:
@@ -74,12 +73,12 @@ PROTOCOL: dict[str, Any] = {
 
 
 def contender(name: str, task: GraphTask) -> Contender:
-    """A model of the registry with its choices on a task."""
+    """A target with its choices on a task."""
     deep = many_labels(task)
     dmd = "dmdgps" if task.many else "dmdgnn" if deep else "graphdmd"
-    model = target_model(dmd if name == "dmd" else name)
-    shape = {key: choices for key, choices in (DEEP if deep else SKIP).items() if key in model.optional}
-    space = {**TRAINING, **shape, **model.own(task)}
+    model = find(dmd if name == "dmd" else name)
+    shape = {key: choices for key, choices in (DEEP if deep else SKIP).items() if takes(model, key)}
+    space = {**TRAINING, **shape, **own(model, task)}
     if name == "dmd" and not task.many:
         few: Space = {"lr": (0.01,), "dropout": (0.5,), "rank": space["rank"][:2]}
         space |= {"rank": space["rank"][-1:], "burn_in": (2,), "local": ("sage",)} if deep else few

@@ -22,6 +22,7 @@ from measure import THREADS, Row, machine, table
 
 import graphtasks
 from gnndiff.errors import ConfigError
+from gnndiff.targets import Space, Target
 from graphtasks import Comparison, Contender, FitConfig, GraphTask, GraphTasksError
 from graphtasks.comparison import metric_of
 from graphtasks.metrics import metric as find_metric
@@ -129,6 +130,12 @@ def main(
         arguments.out.write_text(json.dumps(out, indent=1, allow_nan=False) + "\n")
     print(table(summary(rows, ours)))
     return rows
+
+
+def own(target: Target, task: GraphTask) -> Space:
+    """The hyperparameters of a target that not all targets have."""
+    common = ("dropout", "hidden", "decoder")
+    return {name: choices for name, choices in target.space(task).items() if name not in common}
 
 
 def run(

@@ -22,16 +22,15 @@ from functools import partial
 from typing import Any
 
 import torch
-from scores import main
+from scores import main, own
 from torch import Tensor, nn
 from torch.nn import Parameter
 from torch_geometric.data import Data
 
 from dmdgnn import DMD, RankError
 from gnndiff.errors import ConfigError
-from gnndiff.registry import target_model
-from gnndiff.space import Space
-from gnndiff.temporal import step_channels
+from gnndiff.targets import Space, find
+from gnndiff.targets.series import step_channels
 from graphtasks import Contender, DivergedError, FitConfig, GraphTask
 
 TASKS = ("pedalme", "chickenpox")
@@ -162,10 +161,10 @@ def gru(task: GraphTask) -> Contender:
 
 
 def registered(name: str, task: GraphTask, modes: str | None = None) -> Contender:
-    """A model of the registry."""
-    model = target_model(name)
-    own = model.own(task) if modes is None else {**model.own(task), "modes": (modes,)}
-    return model.contender(name, task, {**TRAINING, "hidden": (HIDDEN,), **own})
+    """A target."""
+    model = find(name)
+    fixed = {} if modes is None else {"modes": (modes,)}
+    return model.contender(name, task, {**TRAINING, "hidden": (HIDDEN,), **own(model, task), **fixed})
 
 
 MODELS: dict[str, Callable[[GraphTask], Contender]] = {

@@ -1,7 +1,15 @@
 """Graph neural networks whose propagation is a low-rank operator estimated by Dynamic Mode Decomposition."""
 
 from dmdgnn.dmd import DMD
-from dmdgnn.errors import DMDGNNError, FactorizationError, GradientError, InputError, NotFittedError, RankError
+from dmdgnn.errors import (
+    DMDGNNError,
+    FactorizationError,
+    FileError,
+    GradientError,
+    InputError,
+    NotFittedError,
+    RankError,
+)
 from dmdgnn.operator import LowRankOperator
 
 __version__ = "0.1.0"
@@ -10,6 +18,7 @@ __all__ = [
     "DMD",
     "DMDGNNError",
     "FactorizationError",
+    "FileError",
     "GradientError",
     "InputError",
     "LowRankOperator",

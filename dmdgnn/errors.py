@@ -27,3 +27,7 @@ class GradientError(DMDGNNError, RuntimeError):
 
 class MissingPackageError(DMDGNNError, ImportError):
     """An optional package is not installed."""
+
+
+class FileError(DMDGNNError, OSError):
+    """A file cannot be read or written, is damaged, or is another's, which is never replaced."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from types import ModuleType
 
 import torch
 from torch import Tensor
 
-from dmdgnn.errors import InputError, MissingPackageError
+from dmdgnn.errors import FileError, InputError
+from dmdgnn.files import load_tensors, save_tensors
 from dmdgnn.kernels.ragged import Ragged
 
 
@@ -210,30 +210,27 @@ class LowRankOperator:
         return LowRankOperator(left, core, right, ptr=None if self.ptr is None else self.ptr.to(left.device))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the factors as safetensors."""
+        """Write the factors and their hash as safetensors, as a whole or not at all.
+
+        Raises:
+            FileError: The path cannot be written to, or holds anything else than an operator.
+        """
         tensors = {"left": self.left, "core": self.core, "right": self.right, "ptr": self.ptr}
-        _safetensors().save_file(
-            {
-                name: tensor.detach().cpu().contiguous().clone()
-                for name, tensor in tensors.items()
-                if tensor is not None
-            },
-            path,
-        )
+        save_tensors(path, {name: value for name, value in tensors.items() if value is not None}, {"left", "core"})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> LowRankOperator:
-        """Read what :meth:`save` wrote."""
-        return cls(**_safetensors().load_file(path))
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            FileError: The file is not there, is damaged, or holds anything else than an operator.
+        """
+        tensors = load_tensors(path)
+        try:
+            return cls(**tensors)
+        except (TypeError, InputError) as error:
+            raise FileError(f"{path} holds no operator ({error}): give the path that `save` wrote to") from error
 
     def __repr__(self) -> str:
         batch = f"batch={tuple(self._batch)}, " if self._batch else ""
         return f"{type(self).__name__}({batch}nodes={self.shape[-1]}, rank={self.rank})"
-
-
-def _safetensors() -> ModuleType:
-    try:
-        import safetensors.torch
-    except ImportError as error:
-        raise MissingPackageError("saving and loading operators needs safetensors: pip install safetensors") from error
-    return safetensors.torch

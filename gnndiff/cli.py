@@ -1,81 +1,168 @@
-"""`gnndiff run` and its stages one by one."""
+"""The command line: a run and its stages one by one, its table, and predictions of its best network."""
 
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any, Literal
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
 
 import tyro
+from tyro.conf import Positional
+from tyro.extras import SubcommandApp
 
 from gnndiff.config import RunConfig
 from gnndiff.errors import GNNDiffError, RunFolderError
 
-Stage = Literal["run", "search", "collect", "train", "generate", "compare"]
+app = SubcommandApp()
+
+Config = Annotated[RunConfig, tyro.conf.arg(name="")]
 
 
-def _command(
-    stage: tyro.conf.Positional[Stage],
-    config: Annotated[RunConfig, tyro.conf.arg(name="")] = RunConfig(),  # noqa: B008
-) -> tuple[Stage, RunConfig]:
-    """Search hyperparameters coarsely, collect checkpoints, and generate parameters from them.
+@app.command
+def run(config: Config = RunConfig()) -> None:  # noqa: B008 - frozen
+    """Search, collect checkpoints, train a generator, generate networks and compare them: all stages in one folder.
 
     The same command on the same folder goes on where it stopped.
+    """
+    from gnndiff.report.table import print_results
+    from gnndiff.stages import run_all
+
+    opened = _open(config, create=True)
+    with opened.locked():
+        print_results(run_all(opened))
+
+
+@app.command
+def search(config: Config = RunConfig()) -> None:  # noqa: B008 - frozen
+    """First stage of a run: search hyperparameters coarsely."""
+    _stage("search", config)
+
+
+@app.command
+def collect(config: Config = RunConfig()) -> None:  # noqa: B008 - frozen
+    """Second stage of a run: train the best settings several times and keep checkpoints."""
+    _stage("collect", config)
+
+
+@app.command
+def train(config: Config = RunConfig()) -> None:  # noqa: B008 - frozen
+    """Third stage of a run: train the generator on the checkpoints."""
+    _stage("train", config)
+
+
+@app.command
+def generate(config: Config = RunConfig()) -> None:  # noqa: B008 - frozen
+    """Fourth stage of a run: draw networks from the generator and score them by validation."""
+    _stage("generate", config)
+
+
+@app.command
+def compare(config: Config = RunConfig()) -> None:  # noqa: B008 - frozen
+    """Last stage of a run: score all rows of the table and keep the best network."""
+    from gnndiff.report.table import print_results
+
+    print_results(_stage("compare", config))
+
+
+@app.command
+def show(folder: Positional[Path]) -> None:
+    """Print the table of a finished run.
 
     Args:
-        stage: run goes through all stages; the others run one.
-        config: Settings.
+        folder: The run folder. It is only read.
     """
-    return stage, config
+    from gnndiff.files import read_json
+    from gnndiff.report.table import print_results
+
+    if not (folder / "results.json").is_file():
+        raise RunFolderError(f"{folder} has no results.json: run `gnndiff run` on it first")
+    print_results(read_json(folder / "results.json"))
 
 
-def print_table(results: dict[str, Any]) -> None:
-    """Print the rows of results.json."""
-    from rich.console import Console
-    from rich.table import Table
+@app.command
+def predict(
+    folder: Positional[Path],
+    task: str | None = None,
+    out: Path = Path("predictions.npz"),
+    model: str | None = None,
+    root: Path | None = None,
+) -> None:
+    """Write predictions of a run's best network.
 
-    console = Console()
-    console.print(f"{results['model']} on {results['task']}, split {results['split']}, {results['metric']} in %")
-    table = Table(box=None)
-    for column in ("row", "validation", "test", "n", "seconds"):
-        table.add_column(column, no_wrap=True, justify="left" if column == "row" else "right")
-    for row in results["rows"]:
-        scores = [f"{100 * row[part]['mean']:.2f} ± {100 * row[part]['std']:.2f}" for part in ("val", "test")]
-        table.add_row(row["name"], *scores, str(row["test"]["n"]), f"{row['seconds']:.0f}")
-    console.print(table)
-    for row in results["rows"]:
-        console.print(f"{row['name']}: {row['note']}", style="dim")
-    stages = ", ".join(f"{stage['name']} {stage['seconds']:.0f} s" for stage in results["stages"])
-    console.print(f"{stages}; {results['threads']} threads on {results['device']}")
+    Args:
+        folder: The run folder.
+        task: Another task than the run's, of the same form: a name, a folder of .npz files, or FILE.py:FUNCTION.
+        out: The .npz file to write.
+        model: FILE.py:NAME of the run's target, where it was one of your own.
+        root: Folder of raw data files.
+    """
+    from gnndiff.predict import predict_run, save_predictions
+    from gnndiff.resolve import find_target, find_task
+    from gnndiff.runs.folder import Run
+
+    given = None if task is None else find_task(task, root=root)
+    opened = Run.load(folder, target=None if model is None else find_target(model), root=root)
+    arrays = predict_run(opened, given)
+    save_predictions(out, arrays)
+    shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+    print(f"{out}: {shapes}")
+
+
+@app.command
+def targets(kind: str | None = None) -> None:
+    """List the targets.
+
+    Args:
+        kind: Those for one kind of task alone, such as node or link.
+    """
+    from gnndiff.targets import available, find
+
+    for name in available():
+        target = find(name)
+        if kind is None or kind in target.kinds:
+            print(f"{name:<12} {', '.join(sorted(target.kinds))}")
+
+
+def _open(config: RunConfig, *, create: bool) -> Any:
+    from gnndiff.runs.folder import Run
+
+    opened = Run(config)
+    if create:
+        opened.create()
+    elif not opened.folder.is_dir():
+        raise RunFolderError(f"{opened.folder} holds no run: run `gnndiff search` first")
+    return opened
+
+
+def _stage(name: str, config: RunConfig) -> Any:
+    from gnndiff.stages import run_stage
+
+    opened = _open(config, create=name == "search")
+    with opened.locked():
+        result = run_stage(opened, name)
+    print(f"{name} finished in {opened.seconds()[name]:.1f} s: {opened.folder}", file=sys.stderr)
+    return result
 
 
 def main(args: list[str] | None = None) -> None:
-    """Entry point: bad input ends in one line on stderr and exit code 2."""
-    stage, config = tyro.cli(_command, prog="gnndiff", args=args)
-
-    import torch
-
-    from dmdgnn import DMDGNNError
-    from gnndiff.runs import Run
-    from gnndiff.stages import STAGES, run_all
-    from graphtasks import GraphTasksError
-
+    """Entry point: bad input ends in one line on stderr and exit code 2, Ctrl-C in 130."""
+    args = sys.argv[1:] if args is None else args
+    if args == ["--version"]:
+        print(f"gnndiff {version('dmdgnn')}")
+        return
     try:
-        run = Run(config)
-        if stage in ("run", "search"):
-            run.create()
-        elif not run.folder.is_dir():
-            raise RunFolderError(f"{run.folder} holds no run: run `gnndiff search` first")
-        with run.locked():
-            if stage == "run":
-                print_table(run_all(run))
-            elif stage == "compare":
-                print_table(STAGES[stage](run))
-            else:
-                STAGES[stage](run)
-                print(f"{stage} finished in {run.seconds()[stage]:.1f} s: {run.folder}")
-    except (GNNDiffError, GraphTasksError, DMDGNNError, OSError, torch.OutOfMemoryError) as error:
-        print(f"gnndiff: {str(error).splitlines()[0]}", file=sys.stderr)
-        raise SystemExit(2) from error
+        from torch import OutOfMemoryError
+
+        from dmdgnn import DMDGNNError
+        from graphtasks import GraphTasksError
+
+        try:
+            app.cli(prog="gnndiff", description=__doc__, args=args)
+        except (GNNDiffError, GraphTasksError, DMDGNNError, OSError, OutOfMemoryError) as error:
+            line = (str(error) or type(error).__name__).splitlines()[0]
+            print(f"gnndiff: {line}", file=sys.stderr)
+            raise SystemExit(2) from error
     except KeyboardInterrupt:
         print("gnndiff: stopped; the same command goes on from here", file=sys.stderr)
         raise SystemExit(130) from None

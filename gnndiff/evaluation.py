@@ -232,9 +232,7 @@ class Evaluator:
             if tuple(tensor.shape[1:]) != wanted:
                 raise ZooError(f"got states with {name} of shape {tuple(tensor.shape[1:])}, expected {wanted}")
         own = dict(self.module.named_parameters()) | dict(self.module.named_buffers())  # of tied tensors the first
-        whole = {
-            name: tensor.to(self.device, own[name].dtype) for name, tensor in states.items() if name in own
-        }
+        whole = {name: tensor.to(self.device, own[name].dtype) for name, tensor in states.items() if name in own}
         missing = statistics_of(self.module)
         if not missing or missing[0] in whole:
             return whole

@@ -45,7 +45,7 @@ def find_task(text: str, *, root: Path | None = None) -> GraphTask:
 
 
 def canonical(text: str) -> str:
-    """A task as it is stored: names in small letters, paths as they are."""
+    """A task or a model as it is stored: names in small letters, paths as they are."""
     return text if is_reference(text) or Path(text).is_dir() else text.lower()
 
 

@@ -87,10 +87,14 @@ class NodeBatches(WholeGraph):
         super().__init__(task, split, loss, device)
         self.device = device
         data = copy.copy(task.graph())
-        if data.get("adj_t") is not None:
+        if data.get("edge_index") is None:
             raise InvalidDataError(
-                f"batches of nodes need `edge_index`, but {task.name!r} has `adj_t`: leave ToSparseTensor out"
+                f"batches of nodes need `edge_index`, but {task.name!r} has `adj_t` alone: leave ToSparseTensor out, or "
+                "give it remove_edge_index=False"
             )
+        for name, value in list(data.items()):
+            if isinstance(value, Tensor) and value.layout != torch.strided:
+                del data[name]  # a matrix of all nodes, which batches have the edges of
         train = cast(Split, task.split(split)).train
         data.in_loss = torch.zeros(task.num_nodes, dtype=torch.bool)
         data.in_loss[train] = True

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from graphtasks.errors import InvalidDataError
+from graphtasks.errors import DataWarning, InvalidDataError
 
 
 def check_graph(data: Data, name: str) -> None:
@@ -14,14 +17,42 @@ def check_graph(data: Data, name: str) -> None:
     check_features(data, name)
     if data.get("edge_index") is None:
         if data.get("adj_t") is not None:  # of ToSparseTensor, which takes the edges away
+            adjacency = data.adj_t
+            sparse = isinstance(adjacency, Tensor) and adjacency.layout == torch.sparse_coo
+            _check_weights(adjacency.coalesce().values() if sparse else adjacency.values(), "adj_t", name)
             return
         raise InvalidDataError(f"the graph of {name!r} has no `edge_index`: set data.edge_index to (2, E) edges")
     _check_tensor(data.edge_index, "edge_index", name)
     check_edges(data.edge_index, data.num_nodes, name)
     weight = data.get("edge_weight")
-    if weight is not None and (weight.dim() != 1 or len(weight) != data.edge_index.size(1)):
+    if weight is None:
+        return
+    _check_tensor(weight, "edge_weight", name)
+    if weight.dim() != 1 or len(weight) != data.edge_index.size(1):
         raise InvalidDataError(
             f"`edge_weight` of {name!r} has shape {tuple(weight.shape)}, expected ({data.edge_index.size(1)},)"
+        )
+    if weight.dtype != torch.float32:
+        raise InvalidDataError(
+            f"`edge_weight` of {name!r} has dtype {weight.dtype}, expected torch.float32: use data.edge_weight.float()"
+        )
+    _check_weights(weight, "edge_weight", name)
+
+
+def _check_weights(weight: Tensor, key: str, name: str) -> None:
+    finite = torch.isfinite(weight)
+    if not bool(finite.all()):
+        raise InvalidDataError(
+            f"`{key}` of {name!r} is NaN or infinite for {int((~finite).sum())} edges, first for edge "
+            f"{int((~finite).nonzero()[0])}: drop these edges, or give them a weight"
+        )
+    negative = int((weight < 0).sum())
+    if negative:
+        warnings.warn(
+            f"`{key}` of {name!r} is negative for {negative} of {len(weight)} edges, which makes NaN of degrees whose "
+            "root is taken, as GCN does: use its abs(), or drop these edges, unless your model takes signs",
+            DataWarning,
+            stacklevel=3,
         )
 
 
@@ -68,6 +99,24 @@ def check_classes(y: Tensor | None, num_rows: int, name: str) -> None:
         raise InvalidDataError(
             f"`y` of {name!r} has shape {tuple(y.shape)} and dtype {y.dtype}, "
             f"expected torch.int64 classes of shape ({num_rows},), -1 where unlabelled"
+        )
+
+
+def check_class_numbers(targets: Sequence[Tensor], name: str) -> None:
+    """Raise `InvalidDataError` where classes are numbered so sparsely that they are no numbers of classes.
+
+    A model has an output for each number up to the largest.
+    """
+    targets = [y for y in targets if not y.is_floating_point()]
+    largest = max((int(y.max()) for y in targets), default=0)
+    if largest < 100:
+        return
+    labels = torch.cat([y.unique() for y in targets]).unique()
+    classes = int((labels >= 0).sum())
+    if largest >= 10 * classes + 100:
+        raise InvalidDataError(
+            f"`y` of {name!r} has {classes} classes with numbers up to {largest}, which a model would have "
+            f"{largest + 1} outputs for: number them from 0, as with torch.unique(y, return_inverse=True)[1]"
         )
 
 

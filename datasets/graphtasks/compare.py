@@ -6,7 +6,6 @@ import dataclasses
 import inspect
 import json
 import math
-import os
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,9 +15,10 @@ from typing import Any
 from sklearn.model_selection import ParameterGrid, ParameterSampler
 from torch import Tensor, nn
 
-from graphtasks.comparison import Comparison, key, read_lines
+from graphtasks.comparison import Comparison
 from graphtasks.config import FitConfig
 from graphtasks.errors import InvalidDataError
+from graphtasks.ledger import Ledger
 from graphtasks.metrics import metric as find_metric
 from graphtasks.parallel import sensible_threads
 from graphtasks.parallel import threads as limited
@@ -104,7 +104,7 @@ def compare(
             the first always runs.
         path: A JSONL file to which each training is appended as it ends. Trainings that are there already are not run
             again: those of the same task, data, protocol, metric, split, contender, version, setting, seed and training
-            configuration. One process at a time writes to it.
+            configuration. One process at a time writes to it. A file of anything else is refused and stays as it is.
         callback: Called with each new row once it is written, not with those that were there already.
         metrics: Names of further metrics of the test scores, see :meth:`Comparison.under`. Settings and epochs are
             chosen by the task's metric alone. Runs at `path` that lack one of them are run again.
@@ -116,7 +116,9 @@ def compare(
 
     Raises:
         InvalidDataError: An argument is empty, repeated, out of range or not taken by `build` or `prepare`, or
-            `prepare` changes what is compared. But for the last it is raised before the first training.
+            `prepare` changes what is compared, or the file at `path` is not of `compare`. But for `prepare` it is
+            raised before the first training.
+        FileError: `path` cannot be written, or another process writes to it.
     """
     contenders, tasks = list(contenders), list(tasks)
     seeds, tuning_splits = list(map(int, seeds)), list(map(int, tuning_splits))
@@ -124,52 +126,19 @@ def compare(
     splits = None if splits is None else list(map(int, splits))
     config = config or FitConfig()
     _check(contenders, tasks, splits, seeds, trials, config, tuning_splits, tuning_seeds, metrics)
-    ledger = _Ledger(None if path is None else Path(path), callback)
-    for task in tasks:
-        prepared: OrderedDict[tuple[int, str], GraphTask] = OrderedDict()
-        with limited(sensible_threads(task) if threads is None else threads):
-            for contender in contenders:
-                _Entry(contender, task, config, ledger, prepared, metrics).run(
-                    range(len(task.splits)) if splits is None else splits,
-                    seeds,
-                    trials,
-                    [(split, seed) for split in tuning_splits for seed in tuning_seeds],
-                    seconds,
-                )
+    with Ledger(path, callback) as ledger:
+        for task in tasks:
+            prepared: OrderedDict[tuple[int, str], GraphTask] = OrderedDict()
+            with limited(sensible_threads(task) if threads is None else threads):
+                for contender in contenders:
+                    _Entry(contender, task, config, ledger, prepared, metrics).run(
+                        range(len(task.splits)) if splits is None else splits,
+                        seeds,
+                        trials,
+                        [(split, seed) for split in tuning_splits for seed in tuning_seeds],
+                        seconds,
+                    )
     return Comparison.from_rows(ledger.rows)
-
-
-class _Ledger:
-    """Rows of this comparison in their order, and trainings that are done, in a file where there is a path."""
-
-    def __init__(self, path: Path | None, callback: Callable[[dict[str, Any]], None] | None) -> None:
-        self.path, self.callback = path, callback
-        self.rows: list[dict[str, Any]] = []
-        self.done: dict[tuple[Any, ...], dict[str, Any]] = {}
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
-            rows, size = read_lines(path)
-            os.truncate(path, size)
-            self.done = {key(row): row for row in rows}
-
-    def add(
-        self, row: dict[str, Any], train: Callable[[], dict[str, Any]], metrics: Sequence[str] = ()
-    ) -> dict[str, Any]:
-        """The row with the outcome of its training, run unless it is done already and scored by all metrics."""
-        old = self.done.get(key(row))
-        if old is not None and not set(metrics) <= set(json.loads(old.get("others", "{}"))):
-            old = None
-        row = {**row, **(train() if old is None else {**old, **row})}
-        self.rows.append(row)
-        if row != old:
-            self.done[key(row)] = row
-            if self.path is not None:
-                with self.path.open("a", encoding="utf-8", newline="\n") as file:
-                    file.write(json.dumps(row, allow_nan=False) + "\n")
-        if old is None and self.callback is not None:
-            self.callback(dict(row))
-        return row
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,7 +148,7 @@ class _Entry:
     contender: Contender
     task: GraphTask
     config: FitConfig
-    ledger: _Ledger
+    ledger: Ledger
     prepared: OrderedDict[tuple[int, str], GraphTask]
     metrics: Sequence[str] = ()
 
@@ -267,8 +236,7 @@ class _Entry:
                 metrics=metrics,
             )
             return {
-                **dict.fromkeys(parts),
-                **trial.scores,
+                **{part: trial.scores.get(part) for part in parts},
                 **self.others(phase, trial.result if trial.finished else None),
                 "best_epoch": None if trial.result is None else trial.result.best_epoch,
                 "parameters": trial.parameters,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import hashlib
+import io
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,6 +18,8 @@ import numpy.typing as npt
 from scipy import stats
 
 from graphtasks.errors import InvalidDataError, MissingFilesError, UnknownTaskError
+from graphtasks.files import read_bytes, write_text
+from graphtasks.ledger import key, read_lines
 from graphtasks.metrics import Metric, Values
 from graphtasks.metrics import metric as find_metric
 
@@ -46,21 +51,6 @@ COLUMNS: dict[str, Any] = {
 }
 # Those without which there are no statistics.
 REQUIRED = ("task", "protocol", "model", "split", "seed", "val", "test", "metric", "direction")
-# What tells one training from another. Trainings that agree in all of it give the same scores.
-KEY = (
-    "phase",
-    "task",
-    "protocol",
-    "metric",
-    "split",
-    "split_hash",
-    "data_hash",
-    "model",
-    "version",
-    "setting",
-    "seed",
-    "config",
-)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -131,13 +121,12 @@ class Comparison:
             InvalidDataError: The file is neither, or holds runs of one model on one task with several settings,
                 configurations or versions. Of those, `compare` returns the ones that its arguments ask for.
         """
-        import pandas as pd
 
         path = Path(path)
         if not path.is_file():
             raise MissingFilesError(f"{path} is no file: give the path that `compare` or `to_csv` wrote to")
         if path.suffix == ".csv":
-            return cls(pd.read_csv(path, dtype="str", keep_default_na=False))
+            return cls(_read_csv(path))
         rows = list({key(row): row for row in read_lines(path)[0]}.values())
         found: dict[tuple[str, ...], tuple[str, ...]] = {}
         for row in rows:
@@ -333,8 +322,18 @@ class Comparison:
         )
 
     def to_csv(self, path: str | Path) -> None:
-        """Write the runs, one line each and with all digits, such that :meth:`read` gives them back."""
-        self.runs.to_csv(path, index=False, lineterminator="\n")
+        """Write the runs, one line each and with all digits, such that :meth:`read` gives them back.
+
+        The column `check` holds a checksum of each line, which `read` compares where it is there.
+
+        Raises:
+            MissingFilesError: There is no such folder.
+            FileError: The path cannot be written to, or holds anything else than such a table, which is never replaced.
+        """
+        names = list(self.runs)
+        rows = [[_cell(value) for value in row] for row in self.runs.itertuples(index=False, name=None)]
+        text = _csv([*names, "check"]) + "".join(_csv([*row, _checksum(names, row)]) for row in rows)
+        write_text(path, text, ours=_read_csv, what="a table of runs")
 
     def _models(self) -> list[str]:
         return list(self.runs["model"].unique())
@@ -390,32 +389,47 @@ def _no_score(y: Values, pred: Values) -> float:
     raise UnknownTaskError("a metric that was read from a table has a name alone, and computes no scores")
 
 
-def key(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What tells a training from all others."""
-    return tuple(row[name] for name in KEY)
+def _read_csv(path: Path) -> pd.DataFrame:
+    """Runs from a .csv file, as text."""
+    import pandas as pd
 
-
-def read_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
-    """Rows of a JSONL file of trainings, and the bytes that its complete lines take.
-
-    What follows the last line break is left out: a write that was cut short.
-
-    Raises:
-        InvalidDataError: A complete line is no training.
-    """
-    content = path.read_bytes()
-    size = content.rfind(b"\n") + 1
-    rows = []
-    for number, line in enumerate(content[:size].splitlines(), start=1):
-        try:
-            row = json.loads(line)
-            key(row)
-        except (ValueError, KeyError, TypeError) as error:
+    text = read_bytes(path).decode(errors="surrogateescape")
+    try:
+        names, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+    except (ValueError, csv.Error) as error:
+        raise InvalidDataError(f"{path} is no table of runs ({error}): replace it") from error
+    if not set(REQUIRED) <= set(names) or len(set(names)) < len(names):
+        raise InvalidDataError(f"{path} is no table of runs: it needs the columns {', '.join(REQUIRED)}, each once")
+    checked = names[-1] == "check"
+    for number, row in enumerate(rows, start=1):
+        if len(row) != len(names):
             raise InvalidDataError(
-                f"line {number} of {path} is not a training that `compare` wrote: remove it, or use another path"
-            ) from error
-        rows.append(row)
-    return rows, size
+                f"run {number} in {path} has {len(row)} values, expected {len(names)}: restore the file"
+            )
+        if checked and row[-1] != _checksum(names[:-1], row[:-1]):
+            raise InvalidDataError(
+                f"run {number} in {path} is not as it was written: restore the file, or drop the column `check` if the "
+                "change was meant"
+            )
+    if not text.endswith("\n"):
+        raise InvalidDataError(f"{path} ends within a line: restore the file")
+    return pd.DataFrame(rows, columns=names, dtype="str").drop(columns="check", errors="ignore")
+
+
+def _csv(cells: list[str]) -> str:
+    """A line of a .csv file; cells that hold any kind of line break are quoted."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\r\n").writerow(cells)
+    return line.getvalue()[:-2] + "\n"
+
+
+def _checksum(names: list[str], row: list[str]) -> str:
+    return hashlib.sha256(json.dumps([names, row]).encode()).hexdigest()[:16]
+
+
+def _cell(value: Any) -> str:
+    """A value as text with all its digits, nothing where it is missing."""
+    return "" if _missing(value) else str(value)
 
 
 def _typed(frame: pd.DataFrame) -> pd.DataFrame:

@@ -12,11 +12,12 @@ from torch_geometric.transforms import RandomLinkSplit
 from torch_geometric.utils import coalesce, is_undirected, remove_self_loops
 
 from graphtasks.checks import check_edges, check_graph
-from graphtasks.errors import InvalidDataError
+from graphtasks.convert import as_data
+from graphtasks.errors import DataWarning, InvalidDataError
 from graphtasks.metrics import metric as find_metric
 from graphtasks.randomness import seeded
 from graphtasks.splits import LinkSplit
-from graphtasks.task import GraphTask, as_data
+from graphtasks.task import GraphTask
 
 
 def random_link_splits(
@@ -111,6 +112,8 @@ def link_task(
     """
     data = as_data(data, name)
     check_graph(data, name)
+    if data.get("edge_weight") is not None:
+        warnings.warn(f"`edge_weight` of {name!r} is left out: links are predicted from `x` and edges", DataWarning, 2)
     if splits is None:
         splits = random_link_splits(data.edge_index, data.num_nodes, undirected=data.is_undirected())
         protocol = "85/5/10 % of the edges, as many negatives; 10 random splits, seeds 0 to 9"

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.nn import MessagePassing
+from torch_geometric.nn import Aggregation, MessagePassing
 
 # Numbers that the messages of a block hold, 256 MiB in float32.
 MAX_NUMBERS = 2**26
@@ -18,21 +18,25 @@ MAX_NUMBERS = 2**26
 # Edges below which the messages of no usual layer hold more.
 MIN_EDGES = 2**17
 
+# Modules of aggregations at each node by itself, and of their combinations.
+SEPARABLE = frozenset(f"torch_geometric.nn.aggr.{name}" for name in ("basic", "fused", "multi", "scaler"))
+
 
 @contextmanager
 def bounded_messages(model: nn.Module, num_edges: int, limit: int = MAX_NUMBERS) -> Iterator[None]:
     """Let PyG's layers make the messages to one block of nodes after another, as many at once as the limit allows.
 
     A layer that gets edges as (2, E) copies for each edge the features of a node, E x H numbers, where its output has
-    N x H. All messages to a node are in one block, so that what is computed stays the same, with attention and any
-    aggregation. For blocks without gradients; layers on sparse matrices, which make no messages, are left alone.
+    N x H. All messages to a node are in one block, so that what is computed stays the same, also with attention, up to
+    the rounding of matrix products within messages. For code without gradients. Layers on sparse matrices, which make
+    no messages, and layers with aggregations other than those of `torch_geometric.nn.aggr.basic` are left alone.
 
     Args:
         model: The model.
         num_edges: Number of edges of the graph, of which there must be many.
         limit: Numbers in the messages of a block, or in those to one node where they are more.
     """
-    layers = [module for module in model.modules() if isinstance(module, MessagePassing)]
+    layers = [module for module in model.modules() if isinstance(module, MessagePassing) and _separable(module)]
     if num_edges < MIN_EDGES or torch.is_grad_enabled():
         layers = []
     for layer in layers:
@@ -55,7 +59,8 @@ def _in_blocks(
     **kwargs: Any,
 ) -> Any:
     end, dim = (1 if layer.flow == "source_to_target" else 0), layer.node_dim
-    lifted = {name: kwargs[name] for name in _lifted(type(layer), steps) if kwargs.get(name) is not None}
+    names = _lifted(type(layer), steps)  # type: ignore[arg-type]
+    lifted = {name: kwargs[name] for name in names if kwargs.get(name) is not None}
     tables = [
         value
         for pair in lifted.values()
@@ -94,6 +99,12 @@ def _in_blocks(
         result = torch.empty_like(part) if result is None else result
         result.narrow(dim, first_node, node_end - first_node).copy_(part.narrow(dim, first_node, node_end - first_node))
     return result
+
+
+def _separable(layer: MessagePassing) -> bool:
+    """Whether what is aggregated at a node depends on messages to it alone; an LSTM also counts those to others."""
+    parts = [module for module in layer.aggr_module.modules() if isinstance(module, Aggregation)]
+    return all(type(part).__module__ in SEPARABLE for part in parts)
 
 
 @cache

@@ -17,6 +17,7 @@ from graphtasks.errors import InvalidDataError
 from graphtasks.kinds.link import pair_scores
 from graphtasks.memory import memory_errors
 from graphtasks.messages import bounded_messages
+from graphtasks.randomness import seeded
 from graphtasks.sparse import sparse_features
 from graphtasks.splits import Part
 from graphtasks.task import GraphTask
@@ -54,9 +55,10 @@ def predict(
     >>> predict(GCN(34, 4, 2, 2), task).shape
     torch.Size([34, 2])
     """
-    kind = kinds.find(task.kind)
-    with evaluating(model), memory_errors(task.name, kind.less_memory(task)):
-        return kind.predictor(task, split, part, config or FitConfig(), device_of(model)).predict(model, part)
+    kind, config, device = kinds.find(task.kind), config or FitConfig(), device_of(model)
+    # PyG's loaders draw from torch's generator even where they shuffle nothing.
+    with evaluating(model), seeded(config.seed, device), memory_errors(task.name, kind.less_memory(task)):
+        return kind.predictor(task, split, part, config, device).predict(model, part)
 
 
 def score_pairs(model: nn.Module, task: GraphTask, pairs: Tensor, split: int = 0, *, part: Part = "test") -> Tensor:

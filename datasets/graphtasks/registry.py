@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -116,6 +116,12 @@ def available(kind: Kind | None = None) -> list[str]:
     return sorted(name for name, entry in CATALOGUE.items() if kind in (None, entry.kind))
 
 
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """A question with the name that is closest to one that is unknown, or nothing."""
+    close = difflib.get_close_matches(name, list(names), n=1)
+    return f"did you mean {close[0]!r}? " if close else ""
+
+
 def find(name: str) -> str:
     """The catalogue's spelling of a task's name.
 
@@ -124,8 +130,7 @@ def find(name: str) -> str:
     """
     key = name.lower().replace("_", "-")
     if key not in CATALOGUE:
-        close = difflib.get_close_matches(key, CATALOGUE, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
+        hint = did_you_mean(key, CATALOGUE)
         raise UnknownTaskError(f"no task is called {name!r}: {hint}`graphtasks list` shows all {len(CATALOGUE)} names")
     return key
 
@@ -174,13 +179,15 @@ def load(
         protocol, file = entry.protocols[0], protocol
     if protocol not in entry.protocols:
         raise UnknownTaskError(
-            f"{key!r} has no split protocol {protocol!r}: use one of {', '.join(entry.protocols)}, or a .npz file"
+            f"{key!r} has no split protocol {protocol!r}: {did_you_mean(protocol, entry.protocols)}use one of "
+            f"{', '.join(entry.protocols)}, or a .npz file"
         )
     known = list(inspect.signature(entry.load).parameters)[2:]
     unknown = [option for option in options if option not in known]
     if unknown:
         raise UnknownTaskError(
-            f"{key!r} does not take the option {unknown[0]!r}: it takes {', '.join(known) or 'none'}"
+            f"{key!r} does not take the option {unknown[0]!r}: {did_you_mean(unknown[0], known)}it takes "
+            f"{', '.join(known) or 'none'}"
         )
     task = entry.load(protocol, Path(root) if root is not None else None, **options)
     if entry.found is not None:

@@ -1,9 +1,10 @@
 """Splits of nodes, graphs or time steps into train, validation and test, with a hash of their content."""
 
 import hashlib
+import io
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from graphtasks.errors import InvalidDataError, MissingFilesError
+from graphtasks.files import read_bytes, write_bytes
 
 Part = Literal["train", "val", "test"]
 
@@ -24,32 +26,47 @@ class Split:
     """Three disjoint sets of indices: of nodes, or in tasks of many graphs of graphs, or in series of snapshots.
 
     Args:
-        train, val, test: Indices (number in the part,), or boolean masks (N,). They are kept as sorted int64 indices.
+        train, val, test: Indices (number in the part,), or boolean masks (N,). They are kept as sorted int64 indices;
+            a task checks that masks were as long as it has nodes, graphs or snapshots.
 
     Raises:
-        InvalidDataError: A part is empty or no list of indices, or two parts share an index.
+        InvalidDataError: A part is empty or no list of indices, two parts share an index, or masks differ in length.
     """
 
     train: Tensor
     val: Tensor
     test: Tensor
+    # Length of the masks that the split was made of; None where it was made of indices.
+    mask_length: int | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            index = getattr(self, field.name)
+        for part in PARTS:
+            _check_tensor(getattr(self, part), f"the {part} part of the split")
+        lengths = {len(index) for part in PARTS if (index := getattr(self, part)).dtype == torch.bool and index.dim()}
+        if len(lengths) > 1:
+            raise InvalidDataError(
+                f"the masks of the split have lengths {', '.join(map(str, sorted(lengths)))}: make them all of one "
+                "entry for each node, graph or snapshot"
+            )
+        object.__setattr__(self, "mask_length", min(lengths, default=None))
+        for part in PARTS:
+            index = getattr(self, part)
             if index.dim() != 1 or index.is_floating_point() or index.is_complex():
                 raise InvalidDataError(
-                    f"the {field.name} part of the split has shape {tuple(index.shape)} and dtype {index.dtype}, "
+                    f"the {part} part of the split has shape {tuple(index.shape)} and dtype {index.dtype}, "
                     "expected indices or a boolean mask, each of one dimension"
                 )
             if index.dtype == torch.bool:
                 index = index.nonzero().view(-1)
             if index.numel() == 0:
-                raise InvalidDataError(f"the {field.name} part of the split is empty: give it at least one entry")
+                raise InvalidDataError(f"the {part} part of the split is empty: give it at least one entry")
             index = index.to(torch.int64).cpu().sort().values
             if int(index[0]) < 0 or len(index.unique()) < len(index):
-                raise InvalidDataError(f"the {field.name} part of the split has negative or repeated indices")
-            object.__setattr__(self, field.name, index)
+                raise InvalidDataError(
+                    f"the {part} part of the split has negative or repeated indices: list each once, or make a mask of "
+                    "torch.bool"
+                )
+            object.__setattr__(self, part, index)
         together = torch.cat([self.train, self.val, self.test])
         shared = together.numel() - together.unique().numel()
         if shared:
@@ -99,6 +116,7 @@ class LinkSplit:
     def __post_init__(self) -> None:
         for name in LINK_ARRAYS:
             edges = getattr(self, name)
+            _check_tensor(edges, f"the {name} part of the link split")
             if edges.dim() != 2 or len(edges) != 2 or edges.dtype != torch.int64 or edges.numel() == 0:
                 raise InvalidDataError(
                     f"the {name} part of the link split has shape {tuple(edges.shape)} and dtype {edges.dtype}, "
@@ -164,6 +182,11 @@ class LinkSplit:
 LINK_ARRAYS = ("train", "val", "test", "val_neg", "test_neg")
 
 
+def _check_tensor(value: object, what: str) -> None:
+    if not isinstance(value, Tensor):
+        raise InvalidDataError(f"{what} is a {type(value).__name__}, expected a torch.Tensor: use torch.as_tensor")
+
+
 def _check_part(part: str) -> None:
     if part not in PARTS:
         raise InvalidDataError(f"got part {part!r}, expected 'train', 'val' or 'test'")
@@ -218,6 +241,7 @@ def mask_splits(masks: Sequence[Tensor], num_nodes: int) -> list[Split]:
     """
     columns: dict[str, Tensor] = {}
     for part, mask in zip(PARTS, masks, strict=True):
+        _check_tensor(mask, f"{part}_mask")
         if mask.dim() not in (1, 2) or len(mask) != num_nodes or not bool(((mask == 0) | (mask == 1)).all()):
             raise InvalidDataError(
                 f"{part}_mask has shape {tuple(mask.shape)} and dtype {mask.dtype}, "
@@ -308,18 +332,22 @@ def save_splits(splits: Sequence[Split | LinkSplit], path: str | os.PathLike[str
 
     A :class:`LinkSplit` adds `0.val_neg`, `0.test_neg`, `0.undirected`, `0.repeated_pairs` and
     `0.val_messages`.
+
+    Raises:
+        InvalidDataError: There are no splits, or they are of two kinds.
+        MissingFilesError: There is no such folder.
+        FileError: The path cannot be written to, or holds anything else than splits, which is never replaced.
     """
+    if len({type(split) for split in splits}) != 1:
+        raise InvalidDataError(f"got {len(splits)} splits to write, expected at least one, and all of the same kind")
     arrays = {
-        f"{i}.{field.name}": np.asarray(getattr(split, field.name))
+        f"{i}.{name}": np.asarray(getattr(split, name))
         for i, split in enumerate(splits)
-        for field in fields(split)
+        for name in _names(type(split))
     }
-    if not Path(path).parent.is_dir():
-        raise MissingFilesError(
-            f"there is no folder {Path(path).parent}: make it, or write {Path(path).name} elsewhere"
-        )
-    with Path(path).open("wb") as file:  # a path would get '.npz' appended
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+    content = io.BytesIO()
+    np.savez_compressed(content, allow_pickle=False, **arrays)
+    write_bytes(path, content.getvalue(), ours=load_splits, what="a split file")
 
 
 def load_splits(path: str | os.PathLike[str]) -> list[Split] | list[LinkSplit]:
@@ -327,17 +355,19 @@ def load_splits(path: str | os.PathLike[str]) -> list[Split] | list[LinkSplit]:
 
     Raises:
         MissingFilesError: There is no such file.
+        FileError: It cannot be read.
         InvalidDataError: The file holds something else, or splits that are none.
     """
     if not Path(path).is_file():
         raise MissingFilesError(f"there is no split file {path}: `graphtasks splits NAME --out FILE` writes one")
+    content = read_bytes(path)
     try:
-        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             arrays = {key: torch.from_numpy(archive[key]) for key in archive.files}
     except Exception as error:
         raise InvalidDataError(f"{path} cannot be read as splits ({type(error).__name__}: {error})") from error
     cls = LinkSplit if any(key.endswith("_neg") for key in arrays) else Split
-    names = [field.name for field in fields(cls)]
+    names = _names(cls)
     count = len(arrays) // len(names)
     if count == 0 or set(arrays) != {f"{i}.{name}" for i in range(count) for name in names}:
         raise InvalidDataError(
@@ -348,6 +378,11 @@ def load_splits(path: str | os.PathLike[str]) -> list[Split] | list[LinkSplit]:
     if cls is Split:
         return [Split(**value) for value in values]
     return [_link_split(value) for value in values]
+
+
+def _names(cls: type[Split | LinkSplit]) -> list[str]:
+    """What a kind of split is made of."""
+    return [field.name for field in fields(cls) if field.init]
 
 
 def _link_split(arrays: dict[str, Tensor]) -> LinkSplit:

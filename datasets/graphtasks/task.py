@@ -18,12 +18,13 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from graphtasks import kinds
-from graphtasks.checks import check_graph
-from graphtasks.convert import as_data, guess_kind, guess_metric, splits_of_masks
+from graphtasks.checks import check_class_numbers, check_graph
+from graphtasks.convert import as_data, as_graphs, guess_kind, guess_metric, splits_of_masks, warn_of_guess
 from graphtasks.errors import InvalidDataError, MissingFilesError
 from graphtasks.kinds import KINDS, Form, Kind
 from graphtasks.kinds.base import unlabelled
 from graphtasks.metrics import METRICS, Metric, metric
+from graphtasks.scale import Scale
 from graphtasks.sources.npz import read_graph
 from graphtasks.splits import LinkSplit, Part, Split, load_splits
 
@@ -56,6 +57,7 @@ class GraphTask:
         licence: Licence of the data as its source states it.
         protocol: One line that says how nodes are split and scored.
         transforms: Of a link task: PyG transforms of its graph, applied with the messages of each part.
+        scale: Of a standardised series, what turns predictions back, see :func:`~graphtasks.from_series`.
 
     Raises:
         InvalidDataError: A graph is empty, has NaN or infinite features, edges to nodes that do not
@@ -72,6 +74,7 @@ class GraphTask:
     licence: str
     protocol: str
     transforms: tuple[Callable[[Data], Data], ...] = ()
+    scale: Scale | None = None
 
     def __post_init__(self) -> None:
         kind = kinds.find(self.kind)
@@ -87,6 +90,8 @@ class GraphTask:
                 f"the graphs of {self.name!r} differ in the dtype or columns of `y`, or in having `edge_weight`: "
                 "make them alike"
             )
+        if self.form == "classes":
+            check_class_numbers([graph.y for graph in self.graphs], self.name)
         kind.check_metric(self)
         if not self.splits:
             raise InvalidDataError(f"{self.name!r} has no splits: give it at least one")
@@ -292,6 +297,10 @@ class GraphTask:
             InvalidDataError: The graphs cannot be learned from, have no splits, or the metric does not fit.
             UnknownTaskError: There is no such metric.
 
+        Warns:
+            DataWarning: Edges have numbers that no model takes, negative weights, or `y` looks like classes but is of
+                floats.
+
         >>> graph = nx.path_graph(4)
         >>> for i, node in graph.nodes.items():
         ...     node.update(x=[float(i)], y=i % 2, train_mask=i < 2, val_mask=i == 2, test_mask=i == 3)
@@ -301,9 +310,11 @@ class GraphTask:
         if kind == "link":
             raise InvalidDataError(f"{name!r} is to predict links: use `link_task`, which takes their edges apart")
         many = not isinstance(data, Data | nx.Graph)
-        graphs = [as_data(graph, name) for graph in (data if many else [data])]
+        graphs = as_graphs(data, name)
         for graph in graphs:
             check_graph(graph, name)
+        if kind is None and metric is None:
+            warn_of_guess(graphs, name)
         if kind is None:
             kind = guess_kind(graphs, many)
         chosen = METRICS[guess_metric(graphs)] if metric is None else _metric(metric)

@@ -90,6 +90,7 @@ def train_once(
     result: FitResult | None = None
     scores: dict[Part, float] = {}
     status = "ok"
+    losing: tuple[type[Exception], ...] = (DivergedError, *impossible)
     try:
         task = task if prepare is None else prepare(task)
         start = time.perf_counter()
@@ -97,7 +98,7 @@ def train_once(
             model = build(task)
         result = fit(model, task, split, config, metrics=metrics, callback=callback)
         scores = {part: float(getattr(result, part)) for part in parts}
-    except (DivergedError, *impossible) as error:
+    except losing as error:
         status = f"{type(error).__name__}: {error}"
     if not all(map(math.isfinite, scores.values())):
         status = "not finite: " + ", ".join(f"{part} {score}" for part, score in scores.items())

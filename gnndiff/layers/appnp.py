@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch_geometric.nn import APPNP
-from torch_geometric.nn.models import MLP
 from torch_geometric.typing import Adj
 
 from dmdgnn.kernels.symmetric import symmetric_matmul
+from gnndiff.layers.residual import perceptron
 
 
 class _SymmetricAPPNP(APPNP):
@@ -43,6 +43,8 @@ class APPNPNet(torch.nn.Module):
             edges have weights that were. (default: :obj:`True`)
         symmetric (bool, optional): Whether the sparse adjacency is symmetric, which makes the backward pass cheaper.
             (default: :obj:`False`)
+        residual (bool, optional): Whether the perceptron is a :class:`~gnndiff.layers.residual.Residual` of
+            :obj:`num_layers` layers. (default: :obj:`False`)
 
     Shapes:
         - **inputs:** node features :math:`(N, F_{in})`, edge indices :math:`(2, E)` or a sparse adjacency
@@ -67,9 +69,11 @@ class APPNPNet(torch.nn.Module):
         norm_kwargs: dict[str, Any] | None = None,
         normalize: bool = True,
         symmetric: bool = False,
+        residual: bool = False,
     ) -> None:
         super().__init__()
-        self.mlp = MLP(
+        self.mlp = perceptron(
+            residual,
             in_channels=in_channels,
             hidden_channels=hidden_channels,
             num_layers=num_layers,
@@ -82,12 +86,12 @@ class APPNPNet(torch.nn.Module):
 
     def reset_parameters(self) -> None:
         """Reset all learnable parameters."""
-        self.mlp.reset_parameters()
+        self.mlp.reset_parameters()  # type: ignore[operator]
         self.prop.reset_parameters()
 
     def forward(
         self, x: Tensor, edge_index: Adj, edge_weight: Tensor | None = None, batch: Tensor | None = None
     ) -> Tensor:
         """Outputs of all nodes; see the class for shapes."""
-        out: Tensor = self.prop(self.mlp(x, batch), edge_index, edge_weight)
+        out: Tensor = self.prop(self.mlp(x, batch=batch), edge_index, edge_weight)
         return out

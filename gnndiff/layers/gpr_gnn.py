@@ -10,11 +10,11 @@ from torch.nn import Parameter
 from torch.nn.functional import dropout
 from torch_geometric.nn import MessagePassing
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
-from torch_geometric.nn.models import MLP
 from torch_geometric.typing import Adj
 from torch_geometric.utils import spmm
 
 from dmdgnn.kernels.symmetric import symmetric_matmul
+from gnndiff.layers.residual import perceptron
 
 
 class GPRProp(MessagePassing):
@@ -111,6 +111,8 @@ class GPRGNN(torch.nn.Module):
             edges have weights that were. (default: :obj:`True`)
         symmetric (bool, optional): Whether the sparse adjacency is symmetric, which makes the backward pass cheaper.
             (default: :obj:`False`)
+        residual (bool, optional): Whether the perceptron is a :class:`~gnndiff.layers.residual.Residual` of
+            :obj:`num_layers` layers. (default: :obj:`False`)
 
     Shapes:
         - **inputs:** node features :math:`(N, F_{in})`, edge indices :math:`(2, E)` or a sparse adjacency
@@ -135,10 +137,12 @@ class GPRGNN(torch.nn.Module):
         norm_kwargs: dict[str, Any] | None = None,
         normalize: bool = True,
         symmetric: bool = False,
+        residual: bool = False,
     ) -> None:
         super().__init__()
         self.dropout = float(dropout)
-        self.mlp = MLP(
+        self.mlp = perceptron(
+            residual,
             in_channels=in_channels,
             hidden_channels=hidden_channels,
             num_layers=num_layers,
@@ -151,13 +155,13 @@ class GPRGNN(torch.nn.Module):
 
     def reset_parameters(self) -> None:
         """Reset all learnable parameters."""
-        self.mlp.reset_parameters()
+        self.mlp.reset_parameters()  # type: ignore[operator]
         self.prop.reset_parameters()
 
     def forward(
         self, x: Tensor, edge_index: Adj, edge_weight: Tensor | None = None, batch: Tensor | None = None
     ) -> Tensor:
         """Outputs of all nodes; see the class for shapes."""
-        x = dropout(self.mlp(x, batch), self.dropout, self.training)
+        x = dropout(self.mlp(x, batch=batch), self.dropout, self.training)
         out: Tensor = self.prop(x, edge_index, edge_weight)
         return out

@@ -8,6 +8,7 @@ from gnndiff.search.trials import (
     search,
     search_grid,
     total_seconds,
+    train,
 )
 
-__all__ = ["SEARCH", "evaluate", "finished_trials", "ranked_trials", "search", "search_grid", "total_seconds"]
+__all__ = ["SEARCH", "evaluate", "finished_trials", "ranked_trials", "search", "search_grid", "total_seconds", "train"]

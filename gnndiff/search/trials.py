@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+from torch import nn
 
 from gnndiff.errors import RunFolderError
 from gnndiff.progress import progress
@@ -11,7 +14,7 @@ from gnndiff.scores import best, best_first
 from gnndiff.search.space import sample_grid
 from gnndiff.search.study import open_study
 from gnndiff.targets.base import IMPOSSIBLE, Setting
-from graphtasks import DivergedError, fit
+from graphtasks import GraphTask, Trial, train_once
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -66,23 +69,44 @@ def evaluate(run: Run, name: str, settings: list[Setting]) -> None:
             trial = study.ask(space)
             index = trial.user_attrs["index"]
             seed = run.seed(name, index)
-            try:
-                result = fit(
-                    run.build(trial.params, seed),
-                    run.prepared(trial.params),
-                    run.config.split,
-                    run.fit_config(trial.params, seed),
-                )
-            except (DivergedError, *IMPOSSIBLE) as error:
-                trial.set_user_attr("reason", str(error))
-                study.tell(trial, state=TrialState.PRUNED)
+            outcome = train(run, trial.params, seed)
+            if outcome.finished:
+                trial.set_user_attr("test", outcome.scores["test"])
+                study.tell(trial, outcome.scores["val"])
+                scores.append(outcome.scores["val"])
             else:
-                trial.set_user_attr("test", result.test)
-                study.tell(trial, result.val)
-                scores.append(result.val)
+                trial.set_user_attr("reason", outcome.status)
+                study.tell(trial, state=TrialState.PRUNED)
             missing.discard(index)
             waiting.discard(index)
             advance(f"best validation {metric.format(best(scores, metric))}")
+
+
+def train(
+    run: Run,
+    setting: Setting,
+    seed: int,
+    view: GraphTask | None = None,
+    callback: Callable[[int, float, nn.Module], None] | None = None,
+) -> Trial:
+    """Train a setting once, on the run's task or on a view of it; one that cannot be computed loses.
+
+    Args:
+        run: The run.
+        setting: The setting.
+        seed: Seed of its initialisation and training.
+        view: The task to train on, by default the run's.
+        callback: Called after each epoch, as by :func:`graphtasks.fit`.
+    """
+    return train_once(
+        lambda task: run.build(setting, seed),
+        run.task,
+        run.config.split,
+        run.fit_config(setting, seed),
+        prepare=lambda task: run.preparations(setting, view),
+        impossible=IMPOSSIBLE,
+        callback=callback,
+    )
 
 
 def finished_trials(run: Run, name: str) -> list[FrozenTrial]:

@@ -14,7 +14,7 @@ from typing import Any, cast
 from torch import nn
 
 from gnndiff.errors import ConfigError
-from gnndiff.targets.base import Space, Target
+from gnndiff.targets.base import Space, Target, takes
 from gnndiff.targets.function import FunctionTarget
 from graphtasks.task import Kind
 
@@ -114,5 +114,6 @@ __all__ = [
     "find",
     "is_registered",
     "register",
+    "takes",
     "targets_of",
 ]

@@ -6,7 +6,8 @@ import dataclasses
 import functools
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from torch import nn
@@ -15,7 +16,7 @@ from torch_geometric.transforms import ToUndirected
 from dmdgnn.errors import FactorizationError, RankError
 from gnndiff.errors import ConfigError
 from gnndiff.targets.units import Units
-from graphtasks import Contender, FitConfig, GraphTask
+from graphtasks import Contender, DivergedError, FitConfig, GraphTask
 from graphtasks.task import KINDS, Kind
 
 Setting = Mapping[str, Any]
@@ -26,8 +27,9 @@ TRAINING: Space = {
     "lr": (0.005, 0.01, 0.05, 0.1, 0.5, 1.0),
     "weight_decay": (5e-4, 5e-3, 5e-2),
 }
-# Raised by settings that cannot be computed; they lose, as settings that diverge do.
 IMPOSSIBLE = (RankError, FactorizationError)
+"""Errors of `prepare` and `build` that say that a setting cannot be computed: it loses, as one that diverges does."""
+
 FIT = frozenset(field.name for field in dataclasses.fields(FitConfig))
 
 
@@ -56,6 +58,9 @@ class Target(ABC):
     """Hyperparameters beside those of `FitConfig` that act in training alone: networks that differ in them may be
     averaged."""
 
+    whole_graph: ClassVar[bool] = False
+    """Whether the module needs all nodes of a graph at once, so that batches of nodes are refused."""
+
     @abstractmethod
     def space(self, task: GraphTask) -> Space:
         """Its own hyperparameters with their choices.
@@ -74,6 +79,7 @@ class Target(ABC):
 
         Args:
             task: The prepared task.
+            *args: None; they leave it to a derived class to name its hyperparameters.
             **setting: One choice of each hyperparameter that is no field of :class:`graphtasks.FitConfig`.
         """
 
@@ -87,7 +93,8 @@ class Target(ABC):
     def units(self, module: nn.Module) -> Sequence[Units] | None:
         """Hidden units of a built module that may change places without a change of its outputs; None where unknown.
 
-        Networks are aligned by them before they are averaged. It is checked that outputs stay the same.
+        Networks are aligned by them before they are averaged. It is checked that outputs stay the same. Of networks of
+        PyG's form, :func:`gnndiff.targets.ends.units_of` gives them.
         """
         return None
 
@@ -114,6 +121,21 @@ def check_kind(target: Target, task: GraphTask) -> None:
         )
 
 
+def check_loaders(target: Target, names: Mapping[str, Any]) -> None:
+    """Raise `ConfigError` where a target that needs whole graphs is to be trained on batches of nodes.
+
+    Args:
+        target: The target.
+        names: Fields of `FitConfig` with their values, or with choices of them.
+    """
+    given = next((name for name in ("neighbors", "clusters") if names.get(name) not in (None, (None,), [None])), None)
+    if target.whole_graph and given is not None:
+        raise ConfigError(
+            f"{target.name!r} needs all nodes of a graph at once, but {given}={names[given]!r} trains on batches of "
+            f"nodes: leave {given} out, or choose another model"
+        )
+
+
 def full_space(target: Target, task: GraphTask, *, paper: bool = False) -> Space:
     """All hyperparameters of a target on a task, those of training first."""
     own = (target.paper_space if paper else target.space)(task)
@@ -128,6 +150,12 @@ def preparation_keys(target: Target) -> tuple[str, ...]:
 def preparation(target: Target, setting: Setting) -> dict[str, Any]:
     """The part of a setting that a target's preparation depends on."""
     return {name: setting[name] for name in preparation_keys(target) if name in setting}
+
+
+def takes(target: Target, name: str) -> bool:
+    """Whether a target's module has a hyperparameter, in its space or beside it."""
+    names, open_ended = _arguments(target.build)
+    return open_ended or name in names
 
 
 def of_build(target: Target, setting: Setting) -> dict[str, Any]:
@@ -171,7 +199,7 @@ def as_contender(
     *,
     undirected: bool = False,
 ) -> Contender:
-    """A target as a model of :func:`graphtasks.compare`.
+    """A target as a model of :func:`graphtasks.compare`, of which settings that cannot be computed lose.
 
     Args:
         target: The target.
@@ -186,15 +214,32 @@ def as_contender(
     check_kind(target, task)
     space = full_space(target, task) if space is None else space
     check_space(target, space)
-    prepare = target.prepare
-    if undirected:
+    check_loaders(target, space)
 
-        @functools.wraps(target.prepare)
-        def prepare(task: GraphTask, **keys: Any) -> GraphTask:
+    @functools.wraps(target.build)
+    def build(task: GraphTask, **setting: Any) -> nn.Module:
+        with _losing():
+            return target.build(task, **setting)
+
+    @functools.wraps(target.prepare)
+    def prepare(task: GraphTask, **keys: Any) -> GraphTask:
+        if undirected:
             task = task.transform(ToUndirected(reduce="mean")).replace(directed=False)
-            return target.prepare(task, **keys)
+        with _losing():
+            prepared = target.prepare(task, **keys)
+            if task.kind == "link":
+                prepared.graph()  # where a transform of messages fails, it does so here
+            return prepared
 
-    return Contender(name, target.build, dict(space), prepare)
+    return Contender(name, build, dict(space), prepare)
+
+
+@contextmanager
+def _losing() -> Iterator[None]:
+    try:
+        yield
+    except IMPOSSIBLE as error:
+        raise DivergedError(str(error)) from error
 
 
 def _arguments(function: Any) -> tuple[tuple[str, ...], bool]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import graphtasks
+from gnndiff.errors import ConfigError
 from gnndiff.targets.base import FIT, Setting, Target, of_build, preparation
 from graphtasks import FitConfig, GraphTask
 from graphtasks.randomness import seeded
@@ -55,6 +56,10 @@ def build(target: Target, task: GraphTask, setting: Setting, seed: int, device: 
     """A freshly initialised module of a target on a prepared task."""
     with seeded(seed):
         module = target.build(task, **of_build(target, setting))
+        if not isinstance(module, nn.Module):
+            raise ConfigError(f"{target.name!r} builds a {type(module).__name__}, expected a torch.nn.Module")
+        if not any(True for _ in module.parameters()):
+            raise ConfigError(f"{target.name!r} builds a module without parameters: there is nothing to train")
         if any(nn.parameter.is_lazy(tensor) for tensor in module.parameters()):
             with torch.no_grad():
                 graphtasks.forward(module.eval(), task.graph() if not task.many else task.graphs[0])

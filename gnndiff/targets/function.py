@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import nn
 
 from gnndiff.errors import ConfigError
 from gnndiff.targets.base import Space, Target
+from gnndiff.targets.ends import units_of
+from gnndiff.targets.units import Units
 from graphtasks import GraphTask
 
 
@@ -37,7 +39,7 @@ class FunctionTarget(Target):
                 f"got the module {type(function).__name__}, expected a function that makes one: wrap it as "
                 "`lambda task, hidden: ...`, with space={'hidden': [16, 32]}"
             )
-        given: str = name or getattr(function, "__name__", type(function).__name__)
+        given = name or str(getattr(function, "__name__", type(function).__name__))
         self.name = "own" if given == "<lambda>" else given  # type: ignore[misc]
         if space is None:
             raise ConfigError(
@@ -55,6 +57,10 @@ class FunctionTarget(Target):
     def build(self, task: GraphTask, *args: Any, **setting: Any) -> nn.Module:
         """What the function makes."""
         return self.function(task, **setting)
+
+    def units(self, module: nn.Module) -> Sequence[Units] | None:
+        """Those of a network of PyG's form; None of any other."""
+        return units_of(module)
 
     @property
     def version(self) -> str:

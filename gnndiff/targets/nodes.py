@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +14,11 @@ from torch_geometric.nn.models import MLP
 from torch_geometric.transforms import BaseTransform, Compose, GCNNorm, ToSparseTensor
 from torch_geometric.utils import coalesce
 
+from gnndiff.errors import ConfigError
 from gnndiff.targets.base import Space, Target
-from gnndiff.targets.units import Units, chained
+from gnndiff.targets.ends import Ends, UnknownUnitsError, child, ends, shared
+from gnndiff.targets.paper import PAPER, experiment
+from gnndiff.targets.units import Units
 from graphtasks import GraphTask
 
 HIDDEN: Space = {"dropout": (0.1, 0.3, 0.5, 0.7, 0.9), "hidden": (16, 32, 64)}
@@ -29,38 +32,62 @@ class NodeTarget(Target):
     perceptron. :meth:`build` of a derived class passes its network through :meth:`read_out`.
     """
 
+    paper: ClassVar[frozenset[str]] = frozenset()
+    """Experiments of the GNN-Diff paper that have the model."""
+
     def space(self, task: GraphTask) -> Space:
         """Dropout and hidden units; on links the decoder, too."""
-        return {**HIDDEN, **({"decoder": DECODERS} if task.kind == "link" else {})}
+        return {**HIDDEN, **decoders(task)}
 
     def paper_space(self, task: GraphTask) -> Space:
-        """The same, with inner products of links alone."""
-        return {name: choices for name, choices in self.space(task).items() if name != "decoder"}
+        """The paper's choices where it has the model, and otherwise those of :meth:`space`."""
+        if experiment(task) not in self.paper:
+            return self.space(task)
+        return {**PAPER[experiment(task)], **self.paper_own(task)}
 
-    def read_out(self, network: nn.Module, task: GraphTask, decoder: str = "inner") -> nn.Module:
+    def paper_own(self, task: GraphTask) -> Space:
+        """The model's own hyperparameters in the paper, or what the model has instead of those of all models."""
+        return {}
+
+    def read_out(self, network: nn.Module, task: GraphTask, hidden: int, decoder: str = "inner") -> nn.Module:
         """The network with what turns rows of nodes into answers to the task.
 
+        On links it becomes the encoder of PyG's autoencoder, which initialises it anew.
+
         Args:
-            network: Makes `task.num_outputs` columns for each node, on links hidden ones.
+            network: Makes `task.num_outputs` columns for each node, on links hidden ones, as :func:`channels` says.
             task: The task.
+            hidden: Number of hidden columns.
             decoder: 'inner' or 'mlp': how a pair of nodes is scored.
         """
+        if decoder not in DECODERS:
+            raise ConfigError(f"got decoder {decoder!r}, expected one of {', '.join(DECODERS)}")
         if task.kind == "graph":
             network.register_forward_hook(_mean_over_nodes, with_kwargs=True)
-        if task.kind == "link" and decoder == "mlp":
-            return GAE(network, PairMLP(int(network.out_channels)))  # type: ignore[arg-type]
+        if task.kind == "link":
+            return GAE(network, PairMLP(hidden) if decoder == "mlp" else None)
         return network
 
     def units(self, module: nn.Module) -> Sequence[Units] | None:
-        """The units between the layers of the network, whatever reads it out."""
-        if not isinstance(module, GAE):
-            return self.network_units(module)
-        units = self.network_units(module.encoder)
-        return None if units is None else [_within(each, "encoder.") for each in units]
+        """The units between the layers of the network, and on links those that pairs are scored by."""
+        try:
+            if not isinstance(module, GAE):
+                return self.ends(module).inside
+            encoder = self.ends(module.encoder).within("encoder.")
+            decoder = Ends()
+            if isinstance(module.decoder, PairMLP):
+                decoder = child(module, "decoder.mlp")
+            return (*encoder.inside, *decoder.inside, shared([encoder], [decoder]))
+        except UnknownUnitsError:
+            return None
 
-    def network_units(self, network: nn.Module) -> Sequence[Units] | None:
-        """The units of the network that :meth:`read_out` was given, by default those of a PyG `BasicGNN`."""
-        return basic_units(network)
+    def ends(self, network: nn.Module) -> Ends:
+        """The ends of the network that :meth:`read_out` was given, with the units inside of it.
+
+        Raises:
+            UnknownUnitsError: They are not known.
+        """
+        return ends(network)
 
 
 class PairMLP(nn.Module):
@@ -76,10 +103,30 @@ class PairMLP(nn.Module):
         return scores.sigmoid() if sigmoid else scores
 
 
-def channels(task: GraphTask, hidden: int) -> dict[str, int]:
+def channels(task: GraphTask, hidden: int) -> dict[str, Any]:
     """Sizes of inputs, hidden units and outputs in the names of PyG's models; links get rows of hidden units."""
     outputs = hidden if task.kind == "link" else task.num_outputs
     return {"in_channels": task.num_features, "hidden_channels": hidden, "out_channels": outputs}
+
+
+def arguments(
+    task: GraphTask, *, hidden: int, dropout: float, num_layers: int = 2, norm: str = "none"
+) -> dict[str, Any]:
+    """What all models of PyG's form take, in PyG's names.
+
+    Args:
+        task: The task.
+        hidden: Number of hidden units.
+        dropout: Dropout probability.
+        num_layers: Number of layers.
+        norm: Name of a normalisation of PyG's such as 'batch_norm', or 'none'.
+    """
+    return {
+        **channels(task, hidden),
+        "num_layers": num_layers,
+        "dropout": float(dropout),
+        **normalisation(task, norm),
+    }
 
 
 def normalisation(task: GraphTask, norm: str) -> dict[str, Any]:
@@ -90,18 +137,9 @@ def normalisation(task: GraphTask, norm: str) -> dict[str, Any]:
     return {"norm": norm, "norm_kwargs": {"track_running_stats": len(task.graphs) > 1}}
 
 
-def basic_units(network: nn.Module) -> list[Units] | None:
-    """The units between the layers of one of PyG's `BasicGNN` or `MLP`; None where layers do not form a chain."""
-    if getattr(network, "jk_mode", None) not in (None, "last"):
-        return None
-    convs = getattr(network, "convs", None) or getattr(network, "lins", None)
-    if convs is None:
-        return None
-    kind = "convs" if hasattr(network, "convs") else "lins"
-    layers: list[tuple[str, ...]] = [(f"{kind}.{i}.", f"norms.{i}.") for i in range(len(convs))]
-    if hasattr(network, "lin"):
-        layers.append(("lin.",))
-    return chained(network, layers)
+def decoders(task: GraphTask) -> Space:
+    """The choice of a decoder, which links have."""
+    return {"decoder": DECODERS} if task.kind == "link" else {}
 
 
 def is_symmetric(task: GraphTask) -> bool:
@@ -127,16 +165,19 @@ def sparse(task: GraphTask, *transforms: BaseTransform, weight: str | None = "ed
 
     One sparse product for each propagation gives the numbers of a gather and a scatter in half the time.
     """
+    return task.transform(lambda data: with_sparse(data, *transforms, weight=weight))
+
+
+def with_sparse(data: Data, *transforms: BaseTransform, weight: str | None = "edge_weight") -> Data:
+    """A graph with a sparse matrix beside its edges, after some transforms; without a `weight`, edges lose theirs."""
     transform = Compose([*transforms, ToSparseTensor(weight, remove_edge_index=False, layout=torch.sparse_csr)])
-
-    def prepare(data: Data) -> Data:
-        with warnings.catch_warnings():
-            # torch warns once a process that CSR is in beta and that its invariants are not checked.
-            warnings.filterwarnings("ignore", message="Sparse", category=UserWarning)
-            prepared: Data = transform(data)
-        return prepared
-
-    return task.transform(prepare)
+    with warnings.catch_warnings():
+        # torch warns once a process that CSR is in beta and that its invariants are not checked.
+        warnings.filterwarnings("ignore", message="Sparse", category=UserWarning)
+        prepared: Data = transform(data)
+    if weight is None and prepared.get("edge_weight") is not None:
+        del prepared.edge_weight
+    return prepared
 
 
 def _symmetric_weights(data: Data) -> bool:
@@ -149,8 +190,3 @@ def _symmetric_weights(data: Data) -> bool:
 
 def _mean_over_nodes(model: nn.Module, args: Any, inputs: Mapping[str, Any], out: Tensor) -> Tensor:
     return global_mean_pool(out, inputs.get("batch"))
-
-
-def _within(units: Units, prefix: str) -> Units:
-    rows, columns = (tuple(prefix + name for name in names) for names in (units.rows, units.columns))
-    return Units(rows, columns, units.heads)

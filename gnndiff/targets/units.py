@@ -2,58 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
 
-from torch import Tensor, nn
+
+@dataclass(frozen=True)
+class Part:
+    """Some of the rows, or columns, of a tensor: those from `start` to before `stop`."""
+
+    name: str
+    start: int
+    stop: int
 
 
 @dataclass(frozen=True)
 class Units:
-    """Hidden units that change places together.
+    """Hidden units that change places together, without a change of what the module gives.
+
+    Where a layer of 64 units leads to another one, `Units(("first.weight", "first.bias"), ("second.weight",))` are
+    these. A part may stand for a tensor: the hidden units of torch's recurrent layers lie in three or four parts of one
+    weight, and a layer that reads several others side by side has a part for each.
 
     Args:
-        rows: Names of the tensors of the state dict that have a row for each unit: weights that make them, biases,
-            scales and statistics of normalisations. A tensor of other shape, such as attention vectors
-            (1, heads, units), is read as a column of as many rows as it has entries.
-        columns: Names of the weights that read the units and have a column for each.
-        heads: Number of groups of equal size within which alone units may change places.
+        rows: Names of the tensors of the state dict that have a row for each unit: weights that make the units, biases,
+            scales and statistics of normalisations. A tensor of shape (1, heads, units of a head), such as attention
+            vectors, has a row for each entry.
+        columns: Names of the weights that have a column for each unit, such as those that read the units.
+        heads: Number of groups of equal size. Groups change places as a whole, and units within their group.
+            A tensor with as many rows, or columns, as there are heads has one for each head.
+        count: Number of units, by default the number of rows of the first tensor. If it is less, then each unit has
+            several rows that lie side by side.
     """
 
-    rows: tuple[str, ...]
-    columns: tuple[str, ...] = ()
+    rows: tuple[str | Part, ...]
+    columns: tuple[str | Part, ...] = ()
     heads: int = 1
+    count: int | None = None
+
+    def within(self, prefix: str) -> Units:
+        """The units of a module that is a part of another, whose names begin with a prefix."""
+        return replace(self, rows=under(prefix, self.rows), columns=under(prefix, self.columns))
 
 
-def chained(module: nn.Module, layers: Sequence[str | Sequence[str]], *, heads: int = 1) -> list[Units]:
-    """The units between each layer of a chain and the next, where nothing but one leads to the other.
-
-    Args:
-        module: The module.
-        layers: For each layer the prefix of its tensors' names, or several, such as `("convs.0.", "norms.0.")`. The
-            last layer's outputs are the network's and stay in their places.
-        heads: As of :class:`Units`.
-    """
-    state = module.state_dict()
-    groups = [_under(state, layer) for layer in layers]
-    return [between(first, following, heads=heads) for first, following in pairwise(groups)]
+def under(prefix: str, names: tuple[str | Part, ...]) -> tuple[str | Part, ...]:
+    """Names of a part of a module in the whole."""
+    return tuple(prefix + n if isinstance(n, str) else replace(n, name=prefix + n.name) for n in names)
 
 
-def between(first: Mapping[str, Tensor], following: Mapping[str, Tensor], *, heads: int = 1) -> Units:
-    """The units that some tensors make and others read, told by their sizes."""
-    width = max(tensor.size(0) for tensor in first.values() if tensor.dim() == 2)
-    rows = tuple(name for name, tensor in first.items() if _has_row_for_each(tensor, width))
-    columns = tuple(name for name, tensor in following.items() if tensor.dim() == 2 and tensor.size(1) == width)
-    return Units(rows, columns, heads)
-
-
-def _under(state: Mapping[str, Tensor], prefixes: str | Iterable[str]) -> dict[str, Tensor]:
-    prefixes = (prefixes,) if isinstance(prefixes, str) else tuple(prefixes)
-    return {name: tensor for name, tensor in state.items() if name.startswith(prefixes)}
-
-
-def _has_row_for_each(tensor: Tensor, width: int) -> bool:
-    if tensor.dim() == 3:  # attention vectors (1, heads, units)
-        return tensor.numel() == width
-    return tensor.dim() in (1, 2) and tensor.size(0) == width
+def whole(name: str | Part) -> str:
+    """The name of the tensor that a part is of."""
+    return name if isinstance(name, str) else name.name

@@ -1,4 +1,5 @@
 import json
+import math
 import os
 import runpy
 import subprocess
@@ -37,6 +38,16 @@ def test_own_data_go_through_fit_and_compare(monkeypatch, capsys):
     communities = next(line for line in lines if line.startswith("| communities"))
     mlp, gcn = (float(cell.strip(" *_").split(" ± ")[0]) for cell in communities.split("|")[-3:-1])
     assert gcn > mlp
+
+
+def test_own_series_from_a_file_to_a_forecast(monkeypatch, capsys):
+    run("own_series.py", monkeypatch)
+    score, _, *rows = capsys.readouterr().out.splitlines()
+    assert float(score.split()[3]) < 0.1
+    forecast = [list(map(int, row.split()[2:])) for row in rows]
+    truth = [[300 + 100 * math.sin(math.pi * (hour - delay) / 12) for delay in range(4)] for hour in (400, 401, 402)]
+    assert max(abs(a - b) for row in zip(forecast, truth, strict=True) for a, b in zip(*row, strict=True)) < 30
+    assert len((EXAMPLES / "own_series.py").read_text().splitlines()) < 60
 
 
 def test_sharded_dmd_on_two_processes():

@@ -7,6 +7,7 @@ import pytest
 from filelock import FileLock
 
 from gnndiff.cli import main
+from graphtasks import metric
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def test_a_finished_run_prints_its_table(copy, capsys):
     call("run")
     printed = capsys.readouterr().out
     for row in json.loads((folder / "results.json").read_text())["rows"]:
-        assert f"{100 * row['test']['mean']:.2f} ± {100 * row['test']['std']:.2f}" in printed
+        assert metric("accuracy").format(row["test"]["mean"], row["test"]["std"]) in printed
     assert tree(folder) == before
 
 

@@ -1,6 +1,18 @@
 import torch
 
-from gnndiff.diffusion import sample, scheduler, train_denoiser
+from gnndiff.config import Method
+from gnndiff.generators import diffusion
+from gnndiff.generators.diffusion import sample
+
+METHOD = Method()
+
+
+def scheduler(name="DDIMScheduler"):
+    return diffusion.sampler(name, diffusion.noise_schedule())
+
+
+def train_denoiser(latents, condition, steps, generator):
+    return diffusion.train_denoiser(latents, condition, steps, generator, METHOD)
 
 
 def mixture(n, generator):

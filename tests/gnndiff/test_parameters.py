@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gnndiff.errors import ZooError
-from gnndiff.parameters import ParameterAutoencoder, ParameterLayout
+from gnndiff.generators.autoencoder import ParameterAutoencoder
+from gnndiff.zoo.vectors import ParameterLayout
 
 LAYOUT = ParameterLayout({"weight": (3, 4), "bias": (3,)})
 

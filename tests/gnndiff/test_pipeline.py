@@ -6,6 +6,7 @@ import torch
 import graphtasks
 from gnndiff import GNNDiffPipeline
 from gnndiff.errors import ConfigError, RunFolderError
+from gnndiff.generators import diffusion
 
 
 @pytest.fixture(scope="module")
@@ -20,10 +21,10 @@ def seeded(seed=0):
 def test_generated_states_load_into_the_user_s_model(finished, pipeline):
     states = pipeline.generate(3, generator=seeded())
     assert len(states) == 3
-    model = finished.model.build(finished.task, pipeline.info["params"])
+    module, prepared = pipeline.build(finished.task)
     for state in states:
-        model.load_state_dict(state)
-        assert torch.isfinite(graphtasks.forward(model, finished.task.data)).all()
+        module.load_state_dict(state)
+        assert torch.isfinite(graphtasks.predict(module, prepared)).all()
 
 
 def test_same_generator_same_states(pipeline):
@@ -52,6 +53,25 @@ def test_condition_and_guidance_matter(finished, pipeline):
     assert torch.allclose(pipeline.sample(4, guidance=0.0, val=0.1, generator=seeded()), blind, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["DDPMScheduler", "EulerDiscreteScheduler", "DPMSolverMultistepScheduler"])
+def test_another_scheduler_is_used_saved_and_loaded(name, pipeline, tmp_path):
+    pipeline.save_pretrained(tmp_path)
+    own = GNNDiffPipeline.from_pretrained(tmp_path)
+    usual = own.sample(2, generator=seeded())
+    own.generator.scheduler = diffusion.sampler(name, diffusion.noise_schedule())
+    other = own.sample(2, generator=seeded(), steps=20)
+    assert not torch.equal(other, usual)
+    own.save_pretrained(tmp_path)
+    loaded = GNNDiffPipeline.from_pretrained(tmp_path)
+    assert type(loaded.generator.scheduler).__name__ == name
+    torch.testing.assert_close(loaded.sample(2, generator=seeded(), steps=20), other)
+
+
+def test_number_of_steps_can_be_set(pipeline):
+    few, many = (pipeline.sample(2, generator=seeded(), steps=steps) for steps in (5, 50))
+    assert not torch.equal(few, many)
+
+
 def test_zoo_facts_are_told(pipeline):
     assert pipeline.info["checkpoints"] == 8
     assert pipeline.info["trainings"] == 4
@@ -62,6 +82,9 @@ def test_zoo_facts_are_told(pipeline):
 def test_bad_requests(finished, pipeline, tmp_path):
     with pytest.raises(ConfigError, match="n=0"):
         pipeline.generate(0)
+    for bad in ({"val": float("nan")}, {"guidance": float("nan")}, {"val": float("inf")}):
+        with pytest.raises(ConfigError, match="finite"):
+            pipeline.generate(1, **bad)
     with pytest.raises(ConfigError, match="64 features, expected 13"):
         pipeline.generate(1, data=graphtasks.load("digits").data)
     with pytest.raises(RunFolderError, match=r"did you mean .*generator"):

@@ -9,11 +9,18 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from gnndiff import Run, RunConfig, candidates, compare, diffusion, generator, search, zoo
+from gnndiff import Run, RunConfig, search
 from gnndiff.errors import ConfigError
-from gnndiff.space import TRAINING
+from gnndiff.evaluation import Evaluator, stack
+from gnndiff.generators import diffusion
+from gnndiff.runs import collect, generate
+from gnndiff.runs.collect import load_zoo, settings_of_zoo, view
+from gnndiff.runs.deliver import Best
+from gnndiff.search import trials
 from gnndiff.stages import STAGES, run_all
-from gnndiff.zoo import load_zoo, read_index
+from gnndiff.targets import available
+from gnndiff.zoo import members
+from gnndiff.zoo.members import read_index
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "results.schema.json").read_text())
 ROWS = ["coarse_winner", "best_checkpoint", "checkpoint_soup", "checkpoint_ensemble", "noise_best_of_n"]
@@ -39,9 +46,7 @@ def test_results_follow_the_schema(finished):
     assert [stage["name"] for stage in results["stages"]] == list(STAGES)
 
 
-@pytest.mark.parametrize(
-    "model", ["mlp", "sage", "gat", "dmdgnn", "graphdmd", "dmdgnn-dir", "dmdgps", "appnp", "gprgnn", "gps"]
-)
+@pytest.mark.parametrize("model", [name for name in available("node") if name != "gcn"])
 def test_every_model_goes_through(model, tmp_path):
     results = run_all(Run(config(tmp_path / "run", model=model)))
     jsonschema.validate(results, SCHEMA)
@@ -55,12 +60,18 @@ def test_a_model_of_other_tasks_leaves_no_folder(tmp_path):
 
 
 def test_full_budget_adds_equal_time_and_full_grid(tmp_path, monkeypatch):
-    monkeypatch.setattr("gnndiff.target.TRAINING", {name: choices[:2] for name, choices in TRAINING.items()})
-    results = run_all(Run(config(tmp_path / "run", budget="tiny-full", model="mlp")))
+    few = {
+        "optimizer": ("adam",),
+        "lr": (0.005, 0.01),
+        "weight_decay": (5e-4,),
+        "dropout": (0.1, 0.3),
+        "hidden": (16, 32),
+    }
+    results = run_all(Run(config(tmp_path / "run", budget="tiny-full", model="mlp"), space=few))
     jsonschema.validate(results, SCHEMA)
     rows = {row["name"]: row for row in results["rows"]}
     assert list(rows) == [*ROWS, "random_search_equal_time", "full_grid"]
-    assert "best of 32 configurations" in rows["full_grid"]["note"]
+    assert "best of 8 settings" in rows["full_grid"]["note"]
 
 
 def test_same_seed_same_table_and_another_seed_another(finished, tmp_path):
@@ -73,13 +84,13 @@ def test_same_seed_same_table_and_another_seed_another(finished, tmp_path):
 CASES = [("wine", "gcn"), ("Wine", "GCN")]
 
 INTERRUPTIONS = {
-    "search": (search, "fit", 2),
-    "collect": (zoo, "fit", 2),
-    "collect while writing": (zoo, "save_file", 3),
-    "train": (diffusion, "scheduler", 1),
-    "generate": (generator, "evaluate_states", 1),
-    "compare": (search, "fit", 5),
-    "compare late": (compare, "evaluate_ensemble", 1),
+    "search": (trials, "train_once", 2),
+    "collect": (collect, "train", 2),
+    "collect while writing": (members, "save_file", 3),
+    "train": (diffusion, "noise_schedule", 1),
+    "generate": (generate, "best", 1),
+    "compare": (trials, "train_once", 9),
+    "compare late": (Evaluator, "ensemble", 1),
 }
 
 
@@ -98,7 +109,7 @@ def test_an_interrupted_run_ends_in_the_same_table(name, finished, tmp_path, mon
         run_all(Run(config(tmp_path / "run")))
     monkeypatch.undo()
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "zoo").glob("*.safetensors")}
-    indexed = {tmp_path / "run" / "zoo" / checkpoint.file for checkpoint in read_index(Run(config(tmp_path / "run")))}
+    indexed = {tmp_path / "run" / "zoo" / checkpoint.file for checkpoint in read_index(tmp_path / "run" / "zoo")}
 
     assert scores(run_all(Run(config(tmp_path / "run")))) == scores(read_results(finished))
     assert all(path.stat().st_mtime_ns == kept[path] for path in indexed)
@@ -108,7 +119,7 @@ def test_finished_trials_are_not_repeated(tmp_path, monkeypatch):
     run = Run(config(tmp_path / "run"))
     search.search(run)
     before = [trial.number for trial in search.finished_trials(run, "search")]
-    monkeypatch.setattr(search, "fit", None)
+    monkeypatch.setattr(trials, "train_once", None)
     search.search(Run(config(tmp_path / "run")))
     assert [trial.number for trial in search.finished_trials(run, "search")] == before == [0, 1, 2, 3]
 
@@ -120,39 +131,43 @@ def test_a_finished_run_is_only_read(finished, monkeypatch):
 
 
 def test_zoo_index_tells_all_of_each_checkpoint(finished):
-    index = read_index(finished)
+    index = read_index(finished.folder / "zoo")
     assert len(index) == 2 * 2 * 2
     for checkpoint in index:
         assert checkpoint.split_hash == finished.split_hash
-        assert set(checkpoint.params) == set(finished.model.space(finished.task))
+        assert set(checkpoint.setting) == set(finished.space)
         assert 0 <= checkpoint.epoch < 20
         state = load_file(finished.folder / "zoo" / checkpoint.file)
-        scored = candidates.evaluate_states(finished, checkpoint.params, candidates.stack([state]), "val")
+        scored = finished.evaluator(checkpoint.setting).scores(stack([state]), "val")
         assert scored == [checkpoint.val]
 
 
 def test_views_of_the_graph_differ_between_members(finished):
-    edges = [zoo.graph_view(finished, member).edge_index for member in range(4)]
+    edges = [view(finished, member).graph().edge_index for member in range(4)]
     whole = finished.task.data.edge_index
     assert torch.equal(edges[0], whole)
     assert torch.equal(edges[2], whole)
-    for view in (edges[1], edges[3]):
-        assert 0.8 * whole.size(1) < view.size(1) < whole.size(1)
-        assert set(map(tuple, view.t().tolist())) == set(map(tuple, view.flip(0).t().tolist()))
+    for kept in (edges[1], edges[3]):
+        assert 0.8 * whole.size(1) < kept.size(1) < whole.size(1)
+        assert set(map(tuple, kept.t().tolist())) == set(map(tuple, kept.flip(0).t().tolist()))
     assert not torch.equal(edges[1], edges[3])
 
 
 def test_zoo_has_as_many_directions_as_its_rank_says(finished):
     loaded = load_zoo(finished)
-    assert 1 < loaded.effective_rank < len(loaded.checkpoints)
+    assert 1 < loaded.effective_rank < len(loaded)
 
 
-def test_best_generated_network_is_the_one_that_validates_best(finished):
-    state = load_file(finished.folder / "generated" / "best.safetensors")
-    facts = json.loads((finished.folder / "generated" / "best.json").read_text())
-    drawn = generator.load_candidates(finished)
-    assert facts["val"] == float(drawn.vals[0].max())
-    assert candidates.evaluate_states(finished, facts["params"], candidates.stack([state]), "val") == [facts["val"]]
+def test_the_delivered_network_validates_best_of_all_single_ones(finished):
+    results = read_results(finished)
+    best = Best.load(finished.folder / "best")
+    rows = {row["name"]: row["val"]["mean"] for row in results["rows"] if row["val"]["n"] == 1}
+    assert best.val >= max(rows["best_checkpoint"], rows["checkpoint_soup"])
+    assert results["best"] == {"row": best.row, "val": best.val, "test": best.test, "setting": best.setting}
+    evaluator = finished.evaluator(best.setting)
+    assert evaluator.scores(stack([best.state_dict]), "val") == [best.val]
+    assert evaluator.scores(stack([best.state_dict]), "test") == [best.test]
+    finished.build(best.setting, 0).load_state_dict(best.state_dict)
 
 
 def test_runs_that_share_a_storage_keep_their_trials_apart(tmp_path):
@@ -171,7 +186,7 @@ def test_password_of_a_storage_is_not_written(tmp_path):
     assert "secret" not in (run.folder / "config.json").read_text()
 
 
-@pytest.mark.parametrize("lost", ["search.db", "results.json", "zoo", "generator", "generated"])
+@pytest.mark.parametrize("lost", ["search.db", "results.json", "zoo", "generator", "generated", "best"])
 def test_what_was_lost_is_made_again(lost, finished, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(finished.folder, folder)
@@ -192,14 +207,14 @@ def test_searching_again_after_the_whole_grid_keeps_the_time_of_the_search(finis
     assert run.seconds()["search"] == before
 
 
-def test_zoo_leaves_out_configurations_that_are_far_behind(tmp_path):
+def test_zoo_leaves_out_settings_that_are_far_behind(tmp_path):
     run = Run(config(tmp_path / "run"))
     search.search(run)
     best, *others = search.ranked_trials(run)
-    far_behind = [trial.params for trial in others if trial.value < zoo.QUALITY * best.value]
-    assert zoo.configurations(run)[0] == best.params
+    far_behind = [trial.params for trial in others if trial.value < run.method.quality * best.value]
+    assert settings_of_zoo(run)[0] == best.params
     assert far_behind
-    assert not any(params in far_behind for params in zoo.configurations(run))
+    assert not any(setting in far_behind for setting in settings_of_zoo(run))
 
 
 def test_names_are_taken_in_any_case(tmp_path):

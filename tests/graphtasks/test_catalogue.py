@@ -8,7 +8,7 @@ import pytest
 
 from graphtasks import available, load
 from graphtasks.catalogue import FACTS
-from graphtasks.cli import markdown, statistics
+from graphtasks.commands import markdown, statistics
 from graphtasks.metrics import METRICS
 from graphtasks.registry import CATALOGUE
 from graphtasks.task import KINDS

@@ -1,15 +1,18 @@
 import json
 import os
-from importlib.metadata import entry_points
+import subprocess
+import sys
+from importlib.metadata import entry_points, version
 from pathlib import Path
 
 import networkx as nx
 import numpy as np
 import pytest
 
-from graphtasks import available, cli, load, load_splits, save_splits
+from graphtasks import InvalidDataError, available, commands, load, load_splits, save_splits
 from graphtasks.catalogue import FACTS
 from graphtasks.cli import main
+from graphtasks.commands import markdown
 from graphtasks.registry import CATALOGUE
 from graphtasks.splits import combined_hash
 from graphtasks.task import KINDS
@@ -80,12 +83,15 @@ def test_list_is_not_cut_when_piped(capsys):
 
 
 def test_list_prints_the_table_of_the_readme(capsys):
-    assert "\n".join(lines(capsys, "list", "--markdown")) == cli.markdown()
+    assert "\n".join(lines(capsys, "list", "--markdown")) == markdown()
 
 
 def test_unknown_kind_fails(capsys):
     error = failure(capsys, "list", "--kind", "nodes")
-    assert "no task is of kind 'nodes': use one of node, node-regression, link, graph, temporal" in error
+    assert (
+        "no task is of kind 'nodes': did you mean 'node'? use one of node, node-regression, link, graph, temporal"
+        in error
+    )
 
 
 @pytest.mark.parametrize("args", [["lists"], ["show"], ["list", "--colour"], []])
@@ -119,7 +125,7 @@ def test_show_prints_json(capsys):
 )
 def test_show_describes_tasks_of_every_kind(capsys, monkeypatch, name, expected):
     small = {"num_graphs": 50} if FACTS[name].graphs >= 1000 else {}
-    monkeypatch.setattr(cli, "load", lambda name, **options: load(name, **options, **small))
+    monkeypatch.setattr(commands, "load", lambda name, **options: load(name, **options, **small))
     (line,) = lines(capsys, "show", name, "--json")
     shown, task = json.loads(line), load(name, **small)
     assert list(shown) == KEYS
@@ -321,3 +327,97 @@ def test_check_takes_its_root_from_the_environment(capsys, tmp_path, monkeypatch
     monkeypatch.setenv("GRAPHTASKS_ROOT", str(tmp_path))
     assert f"tasks are in {tmp_path}" in failure(capsys, "check")
     assert os.listdir(tmp_path) == []
+
+
+def program(*args, **options):
+    """The command line in a process of its own."""
+    return subprocess.run([sys.executable, "-m", "graphtasks", *args], capture_output=True, text=True, **options)
+
+
+def test_version(capsys):
+    assert lines(capsys, "--version") == [f"graphtasks {version('dmdgnn')}"]
+
+
+def test_program_runs_as_a_module():
+    done = program("list", "--kind", "temporal")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "chickenpox" in done.stdout
+    assert program("--help").stdout.startswith("usage: graphtasks ")
+
+
+@pytest.mark.parametrize("args", [[], ["list"], ["show"], ["splits"], ["check"]])
+def test_help_fits_a_screen_and_names_its_command(capsys, args):
+    with pytest.raises(SystemExit) as ended:
+        main([*args, "--help"])
+    text = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert text.startswith(" ".join(["usage: graphtasks", *args]))
+    assert len(text.splitlines()) <= 24
+    assert max(map(len, text.splitlines()[1:])) <= 120
+
+
+def test_help_comes_without_torch():
+    code = "import sys, graphtasks.cli\ntry: graphtasks.cli.main(['--help'])\nfinally: sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("args", "hint"),
+    [
+        (["show", "digitz"], "did you mean 'digits'"),
+        (["show", "chickenpocks"], "did you mean 'chickenpox'"),
+        (["list", "--kind", "grph"], "did you mean 'graph'"),
+        (["splits", "digits", "--split", "randon"], "did you mean 'random'"),
+    ],
+)
+def test_names_that_are_close_are_offered(capsys, args, hint):
+    assert hint in failure(capsys, *args)
+
+
+def test_ctrl_c_while_torch_is_imported_ends_in_one_line():
+    code = """
+import os, signal, sys
+
+class Impatient:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Impatient())
+from graphtasks.cli import main
+main(["show", "karate"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "graphtasks: stopped\n")
+
+
+def test_a_reader_that_has_enough_is_no_fault():
+    """As of `graphtasks list | head`."""
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([sys.executable, "-m", "graphtasks", "--version"], stdout=write, stderr=subprocess.PIPE)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (MemoryError(), "there is not enough memory: close other programs"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "there is not enough memory"),
+        (PermissionError(13, "Permission denied", "/root"), "Permission denied"),
+        (InvalidDataError("two\nlines"), "graphtasks: two lines"),
+    ],
+)
+def test_errors_of_the_machine_end_in_one_line(capsys, monkeypatch, error, message):
+    def fail(*args, **options):
+        raise error
+
+    monkeypatch.setattr(commands, "load", fail)
+    assert message in failure(capsys, "show", "karate")
+
+
+def test_faults_of_the_program_keep_their_traceback(monkeypatch):
+    monkeypatch.setattr(commands, "load", lambda *args, **options: [][0])
+    with pytest.raises(IndexError):
+        main(["show", "karate"])

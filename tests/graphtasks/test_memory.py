@@ -4,7 +4,9 @@ import sys
 import pytest
 import torch
 
-from graphtasks.memory import peak_memory
+from graphtasks import FitConfig, OutOfMemoryError, fit, predict
+from graphtasks.memory import memory_errors, peak_memory
+from learners import Layers, blocks_task, graphs_task, node_task, parity
 
 BIG = 2**26  # bytes
 
@@ -63,3 +65,55 @@ def test_peak_on_cuda_is_what_torch_allocated():
     with peak_memory(device) as large:
         torch.ones(BIG // 4, device=device)
     assert large.bytes - small.bytes == pytest.approx(BIG, rel=0.01)
+
+
+class Greedy(Layers):
+    """Asks for more memory than any machine has, in training or in evaluation."""
+
+    def __init__(self, *sizes: int, mode: bool) -> None:
+        super().__init__(*sizes)
+        self.mode = mode
+
+    def forward(self, x, edge_index):
+        if self.training == self.mode:
+            torch.empty(2**60, dtype=torch.uint8)
+        return super().forward(x, edge_index)
+
+
+@pytest.mark.parametrize(
+    ("make", "remedy"),
+    [
+        (lambda: node_task(parity), r"train in batches with FitConfig\(neighbors=\(10, 10\)\) or clusters"),
+        (lambda: graphs_task("node", parity), "lower `batch_size`"),
+        (blocks_task, "set `batch_size` to fewer edges"),
+    ],
+)
+@pytest.mark.parametrize("mode", [True, False])
+def test_exhausted_memory_says_what_to_do(make, remedy, mode):
+    task = make()
+    model = Greedy(task.num_features, 2, mode=mode)
+    message = rf"the memory of the machine does not hold .*, which asked for 1.07e\+09 GiB more: {remedy}"
+    with pytest.raises(OutOfMemoryError, match=message):
+        fit(model, task, config=FitConfig(epochs=1))
+    if not mode:
+        with pytest.raises(OutOfMemoryError, match=message):
+            predict(model, task)
+
+
+@pytest.mark.parametrize(
+    ("error", "where"),
+    [
+        (MemoryError(), "machine"),
+        (RuntimeError("std::bad_alloc"), "machine"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), "accelerator"),
+    ],
+)
+def test_each_library_s_error_of_memory_gets_one_name(error, where):
+    message = f"memory of the {where} does not hold 'mine'.*: buy more"
+    with pytest.raises(OutOfMemoryError, match=message), memory_errors("mine", "buy more"):
+        raise error
+
+
+def test_other_errors_stay_what_they_are():
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"), memory_errors("mine", "buy more"):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")

@@ -1,5 +1,6 @@
 """What holds for all metrics."""
 
+import math
 import pickle
 import re
 from pathlib import Path
@@ -210,3 +211,43 @@ def test_ogb_is_imported_by_functions_alone():
     # At the top of a module it would cost every user seconds, and a question to a server.
     for path in Path(metrics.__file__).parent.rglob("*.py"):
         assert not re.search(r"^(import|from) ogb\b", path.read_text(encoding="utf-8"), re.MULTILINE), path
+
+
+@pytest.mark.parametrize("name", [*METRICS, "hits@7"])
+def test_better_worst_and_shares_agree(name):
+    chosen = metric(name)
+    good, bad = (0.9, 0.1) if chosen.direction == "maximize" else (0.1, 0.9)
+    assert chosen.better(good, bad)
+    assert not chosen.better(bad, good)
+    assert not chosen.better(good, good)
+    assert chosen.better(bad, math.nan)
+    assert not chosen.better(math.nan, bad)
+    assert not chosen.better(math.nan, math.nan)
+    assert not chosen.better(chosen.worst, bad)
+    assert chosen.worst == (0.0 if chosen.direction == "maximize" else math.inf)
+    assert chosen.is_share == (name not in ("mse", "mae"))
+
+
+@given(st.floats(allow_nan=True), st.floats(allow_nan=True), st.sampled_from(["accuracy", "mse"]))
+def test_of_two_scores_at_most_one_is_better(a, b, name):
+    chosen = metric(name)
+    assert not (chosen.better(a, b) and chosen.better(b, a))
+    if a == a and b == b and a != b:
+        assert chosen.better(a, b) != chosen.better(b, a)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "std", "text"),
+    [
+        ("accuracy", 0.97416, None, "97.42 %"),
+        ("hits@20", 1.0, 0.0, "100.00 ± 0.00 %"),
+        ("mse", 0.000123456, None, "0.0001235"),
+        ("mse", 0.0123456, 0.001, "0.01235 ± 0.00100"),
+        ("mae", 12345.0, 10.0, "1.234e+04 ± 10"),
+        ("mae", math.inf, None, "inf"),
+        ("accuracy", math.nan, 0.1, "none"),
+        ("accuracy", 0.5, math.nan, "50.00 %"),
+    ],
+)
+def test_scores_as_text(name, value, std, text):
+    assert metric(name).format(value, std) == text

@@ -72,6 +72,11 @@ class TaskKind(ABC):
             raise self.wrong_split(task, index)
         last = max(int(split[part].max()) for part in PARTS)
         count, what = (len(task.graphs), "graph") if task.many else (task.num_nodes, "node")
+        if split.mask_length not in (None, count):
+            raise InvalidDataError(
+                f"split {index} of {task.name!r} was made of masks for {split.mask_length} {what}s, but there are "
+                f"{count}: make masks with an entry for each"
+            )
         self.check_last(task, index, last, count, what)
         self.check_labelled(task, index, ~unlabelled(self.targets(task, index, "train")))
 

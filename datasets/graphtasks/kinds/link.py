@@ -14,7 +14,7 @@ from torch_geometric.utils import negative_sampling
 
 from graphtasks.batches import Batches
 from graphtasks.calling import decode, forward, original
-from graphtasks.checks import check_features
+from graphtasks.checks import check_features, check_graph
 from graphtasks.errors import InvalidDataError
 from graphtasks.kinds.base import Form, Kind, TaskKind
 from graphtasks.losses import Loss
@@ -63,6 +63,8 @@ class LinkKind(TaskKind):
         data.edge_index = cast(LinkSplit, task.split(split)).messages(part)
         for transform in task.transforms:
             data = transform(data)
+        if task.transforms:
+            check_graph(data, task.name)
         return data
 
     def targets(self, task: GraphTask, split: int, part: Part) -> Tensor:

@@ -70,6 +70,4 @@ class NodeKind(TaskKind):
     def less_memory(self, task: GraphTask) -> str:
         if task.many:
             return super().less_memory(task)
-        return (
-            "train in batches of nodes, as with FitConfig(neighbors=(10, 10)) or clusters, or with fewer hidden units"
-        )
+        return "train in batches with FitConfig(neighbors=(10, 10)) or clusters, or give the model fewer hidden units"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -13,10 +14,13 @@ from pathlib import Path
 
 import torch_geometric
 
-from graphtasks.errors import InvalidDataError, MissingFilesError
+from graphtasks.errors import FileError, GraphTasksError, InvalidDataError, MissingFilesError
+from graphtasks.files import explained, read_json, sha256, write_json
 from graphtasks.sources.checksums import check_file
 
 ROOT_VARIABLE = "GRAPHTASKS_ROOT"
+
+HASHES = "hashes.json"
 
 
 def cache_folder() -> Path:
@@ -69,6 +73,7 @@ class RawFiles:
 
         Raises:
             MissingFilesError: Some of the files are missing, or all and they cannot be downloaded.
+            FileError: The cache cannot be written to.
             InvalidDataError: One is not the published file, or they cannot be read.
         """
         raw = self._raw(root)
@@ -78,7 +83,10 @@ class RawFiles:
         )
         staged = cache_folder() / hashlib.sha256(f"{self.name}{raw}{fingerprint}".encode()).hexdigest()[:16]
         if staged.is_dir():
-            return staged
+            if _intact(staged):
+                return staged
+            with explained(staged, "remove"):
+                shutil.rmtree(staged)
         for file in self.files:
             check_file(raw / file, f"{self.folder}/{file}")
             # PyG drops what follows the last line end.
@@ -94,7 +102,13 @@ class RawFiles:
                     shutil.copy2(raw / file, link)
             try:
                 self.open(folder)
+                _write_hashes(folder)
             except Exception as error:
+                if _is_of_the_disk(error):
+                    raise FileError(
+                        f"{self.name!r} cannot be kept in the cache {cache_folder()} ({str(error).splitlines()[0]}): "
+                        "free some space, or set $XDG_CACHE_HOME to a folder with room that you may use"
+                    ) from error
                 raise InvalidDataError(
                     f"{self.name!r} cannot be read from {raw} ({type(error).__name__}: {error}): replace its files"
                 ) from error
@@ -129,11 +143,38 @@ class RawFiles:
         return raw
 
 
+def _write_hashes(folder: Path) -> None:
+    """Write down what is in a folder: the SHA-256 of each file that was made there, linked ones left out."""
+    made = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    write_json(folder / HASHES, {path.relative_to(folder).as_posix(): sha256(path) for path in made})
+
+
+def _intact(folder: Path) -> bool:
+    """Whether all that was written down is there as it was."""
+    try:
+        hashes = read_json(folder / HASHES)
+        return all(sha256(folder / name) == digest for name, digest in hashes.items())
+    except GraphTasksError:
+        return False
+
+
+def _is_of_the_disk(error: BaseException | None) -> bool:
+    """Whether the cache rather than a raw file is at fault; torch's writer has errors of its own."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            return True
+        if "PytorchStreamWriter" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 @contextlib.contextmanager
 def _temporary_folder() -> Iterator[Path]:
     """A folder in the cache that is gone afterwards unless it was renamed."""
-    cache_folder().mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=cache_folder(), prefix="partial-"))
+    with explained(cache_folder(), "write to the cache"):
+        cache_folder().mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(dir=cache_folder(), prefix="partial-"))
     try:
         yield folder
     finally:

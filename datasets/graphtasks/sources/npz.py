@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,14 @@ from torch_geometric.data import Data
 from torch_geometric.transforms import ToUndirected
 
 from graphtasks.checks import check_graph
-from graphtasks.errors import InvalidDataError, MissingFilesError
+from graphtasks.errors import DataWarning, InvalidDataError, MissingFilesError
+from graphtasks.splits import PARTS
 
 INTEGERS = (torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8, torch.uint16, torch.uint32, torch.uint64)
 
 NAMES = {"x": "node_features", "y": "node_labels", "edge_index": "edges"}
+
+READ = {*NAMES, *NAMES.values(), "edge_weight"} | {f"{part}_mask{s}" for part in PARTS for s in ("", "s")}
 
 
 def read_npz(path: Path) -> dict[str, Tensor]:
@@ -43,6 +47,9 @@ def read_graph(path: str | Path, *, undirected: bool = False) -> Data:
     Raises:
         MissingFilesError: There is no such file.
         InvalidDataError: It cannot be read, or an array is missing or no table of edges.
+
+    Warns:
+        DataWarning: It has other arrays.
     """
     path = Path(path)
     if not path.is_file():
@@ -65,7 +72,16 @@ def read_graph(path: str | Path, *, undirected: bool = False) -> Data:
                 f"the {what} of {path} have shape {tuple(array.shape)} and dtype {array.dtype}, expected real rows"
             )
     data = Data(x=x.float(), y=y.float() if y.is_floating_point() else y.long(), edge_index=edges.long().contiguous())
+    unread = sorted(set(arrays) - READ)
+    if unread:
+        warnings.warn(
+            f"{path} has arrays that are not read: {', '.join(unread)}; weights of edges are `edge_weight`",
+            DataWarning,
+            stacklevel=2,
+        )
     if "edge_weight" in arrays:
+        if arrays["edge_weight"].is_complex():
+            raise InvalidDataError(f"`edge_weight` of {path} is complex, expected real numbers")
         data.edge_weight = arrays["edge_weight"].float()
     check_graph(data, str(path))
     if undirected:

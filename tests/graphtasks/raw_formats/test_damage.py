@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from graphtasks import InvalidDataError, MissingFilesError, load
+from faults import FAULTS, flipped, small_disk
+from graphtasks import FileError, InvalidDataError, MissingFilesError, load
 from graphtasks.sources.cache import cache_folder
 from raw_files import CASES, FORMATS, TUNED_GNN, Case, content_of, leftovers, load_case, tree, write, write_tuned_gnn
 
@@ -231,3 +232,33 @@ def test_broken_cache_is_made_again_or_an_error(root, key, kept):
     for path in cache_folder().rglob("processed/*.pt"):
         path.write_bytes(path.read_bytes()[:kept])
     assert attempt(case, root, root, good) in ("same", "error")
+
+
+@pytest.mark.parametrize("key", ["twitch-de-linkx", "peptides-func-public"])
+def test_faults_of_bytes_in_the_cache_are_made_good(root, key):
+    case = CASES[key]
+    write(case, root)
+    good = load_case(case, root)
+    made = {path: path.read_bytes() for path in cache_folder().rglob("*") if path.is_file() and not path.is_symlink()}
+    assert {path.name for path in made} >= {"hashes.json"}
+    for path, content in made.items():
+        for place, damaged in flipped(content, max(2, FAULTS // 15)):
+            path.write_bytes(damaged)
+            assert load_case(case, root) == good, (path, place)
+            assert path.read_bytes() == content
+        path.unlink()
+        assert load_case(case, root) == good
+
+
+def test_a_full_cache_is_named(root, tmp_path, monkeypatch):
+    case = CASES["twitch-de-linkx"]
+    write(case, root)
+    with small_disk(tmp_path / "disk", 4):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "disk"))
+        with pytest.raises(FileError, match=r"free some space") as error:
+            load_case(case, root)
+        assert "\n" not in str(error.value)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(FileError, match="cannot write to the cache"):
+        load_case(case, root)

@@ -1,4 +1,4 @@
-"""Models of series in the registry, and the modes they get, on series of five nodes."""
+"""Targets of series, and the modes they get, on series of five nodes."""
 
 import dataclasses
 
@@ -10,11 +10,12 @@ import graphtasks
 from dmdgnn.dynamics import FeaturePropagation
 from dmdgnn.transforms import AddDMDModes
 from gnndiff.errors import ConfigError
-from gnndiff.registry import MODELS
-from gnndiff.temporal import step_channels, training_states, with_graph_modes, with_series_modes
+from gnndiff.targets import find
+from gnndiff.targets.base import full_space
+from gnndiff.targets.series import step_channels, training_states, with_graph_modes, with_series_modes
 from graphtasks import FitConfig, GraphTask, Split
 
-OF_SERIES = [name for name, model in MODELS.items() if model.temporal]
+OF_SERIES = ["gcn-gru", "dmdgru"]
 N, LAGS, STEPS, TRAIN = 5, 2, 20, 12
 EDGES = torch.tensor([[0, 1, 2, 3, 4, 1, 2, 3, 4, 0], [1, 2, 3, 4, 0, 0, 1, 2, 3, 4]])
 PREPARE = {"series": with_series_modes, "graph": with_graph_modes}
@@ -99,30 +100,31 @@ def test_modes_of_several_splits_are_refused(task):
 
 @pytest.mark.parametrize("name", OF_SERIES)
 def test_every_corner_of_the_grid_trains(name, task):
-    space = MODELS[name].space(task)
+    space = full_space(find(name), task)
     for corner in (0, -1):
         chosen = {key: (choices[corner],) for key, choices in space.items()}
-        contender = MODELS[name].contender(name, task, chosen)
+        contender = find(name).contender(name, task, chosen)
         result = graphtasks.compare([contender], [task], config=FitConfig(epochs=2))
         assert result.runs["status"].tolist() == ["ok"]
 
 
 def test_models_of_one_width_have_about_the_same_parameters(task):
-    params = {"hidden": 16, "dropout": 0.0, "rank": 4}
-    small, large = (sum(p.numel() for p in MODELS[name].build(task, params).parameters()) for name in OF_SERIES)
+    settings = [{}, {"rank": 4}]
+    models = [find(n).build(task, hidden=16, dropout=0.0, **own) for n, own in zip(OF_SERIES, settings, strict=True)]
+    small, large = (sum(p.numel() for p in model.parameters()) for model in models)
     assert 1 <= large / small < 1.02
 
 
 def test_ranks_fit_the_states(task, values):
-    assert MODELS["dmdgru"].space(task)["rank"] == (1, 2, 4)
-    assert MODELS["dmdgru"].space(series(values[:, :3]))["rank"] == (1, 2)
+    assert find("dmdgru").space(task)["rank"] == (1, 2, 4)
+    assert find("dmdgru").space(series(values[:, :3]))["rank"] == (1, 2)
 
 
 def test_a_rank_that_the_states_lack_loses(values):
     task = series(values[:, :1].repeat(1, N, 1))
-    space = {key: choices[:1] for key, choices in MODELS["dmdgru"].space(task).items()}
+    space = {key: choices[:1] for key, choices in full_space(find("dmdgru"), task).items()}
     space |= {"rank": (1, 2), "modes": ("series",)}
-    contender = MODELS["dmdgru"].contender("dmdgru", task, space)
+    contender = find("dmdgru").contender("dmdgru", task, space)
     result = graphtasks.compare([contender], [task], trials=2, config=FitConfig(epochs=2))
     assert sorted(status.partition(":")[0] for status in result.trials["status"]) == ["DivergedError", "ok"]
 
@@ -130,15 +132,13 @@ def test_a_rank_that_the_states_lack_loses(values):
 @pytest.mark.parametrize("name", OF_SERIES)
 def test_tasks_of_another_kind_are_refused(name):
     wine = graphtasks.load("wine")
-    for call in (MODELS[name].space, lambda task: MODELS[name].contender(name, task)):
-        with pytest.raises(ConfigError, match="forecasts series, but 'wine' is of kind 'node': choose a task of kind"):
-            call(wine)
+    with pytest.raises(ConfigError, match=f"'{name}' is for tasks of kind 'temporal', but 'wine' is of kind 'node'"):
+        find(name).contender(name, wine)
 
 
-def test_a_registry_entry_forecasts_as_its_class(task, values):
-    params = {"hidden": 8, "dropout": 0.5, "rank": 2, "modes": "graph"}
-    prepared = MODELS["dmdgru"].prepare_series(task, params)
-    model = MODELS["dmdgru"].build(prepared, params).eval()
+def test_a_target_forecasts_as_its_class(task, values):
+    prepared = find("dmdgru").prepare(task, rank=2, modes="graph")
+    model = find("dmdgru").build(prepared, hidden=8, dropout=0.5, rank=2).eval()
     graph = prepared.graphs[3]
     steps = values[3 : 3 + LAGS].transpose(0, 1)  # (N, LAGS, 1), oldest first
     expected = model(steps, graph.dmd_modes, graph.dmd_eigs)

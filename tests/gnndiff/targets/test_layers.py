@@ -21,7 +21,8 @@ from gnndiff.layers import (
     SymmetricGraphSAGE,
     SymmetricSAGEConv,
 )
-from gnndiff.registry import MODELS
+from gnndiff.targets import find
+from gnndiff.testing import made
 from graphtasks.sparse import SparseFeatures, sparse_features
 
 # The directed path 0 -> 1 -> 2 -> 3, and a graph of six nodes whose node 5 has no edge, each edge in both directions.
@@ -260,9 +261,6 @@ def test_a_skip_sees_what_the_layer_does_not():
 @pytest.mark.parametrize("name", ["appnp", "gprgnn"])
 def test_rivals_learn_cora(name, real_data):
     task = graphtasks.load("cora", root=real_data)
-    params = {"hidden": 64, "dropout": 0.5, "alpha": 0.1}
-    prepared = task.transform(MODELS[name].prepare(params))
-    with graphtasks.seeded(0):
-        model = MODELS[name].build(prepared, params)
+    prepared, model = made(find(name), task, {"hidden": 64, "dropout": 0.5, "alpha": 0.1})
     result = graphtasks.fit(model, prepared, 0, graphtasks.FitConfig(epochs=60))
     assert result.test > 0.8

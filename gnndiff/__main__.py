@@ -1,0 +1,5 @@
+"""`python -m gnndiff`."""
+
+from gnndiff.cli import main
+
+main()

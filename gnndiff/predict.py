@@ -1,0 +1,90 @@
+"""Predictions of a trained network for a whole task, as arrays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+import graphtasks
+from gnndiff.errors import ConfigError
+from gnndiff.runs.deliver import Best
+from gnndiff.runs.folder import Run
+from graphtasks import FitConfig, GraphTask
+from graphtasks.splits import PARTS, LinkSplit
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+def predict_run(run: Run, task: GraphTask | None = None) -> Arrays:
+    """Predictions of a run's best network for its own task, or for another one of the same form.
+
+    Args:
+        run: A finished run.
+        task: Another task, with as many features and outputs.
+
+    Raises:
+        ConfigError: The other task is of another form.
+    """
+    best = Best.load(run.folder / "best")
+    task = run.task if task is None else _alike(task, run.task)
+    preparations = run.preparations if task is run.task else type(run.preparations)(run.target, task)
+    prepared = preparations(best.setting)
+    module = run.build(best.setting, 0)
+    module.load_state_dict(best.state_dict)
+    split = run.config.split if run.config.split < len(task.splits) else 0
+    return predictions(module, prepared, split, run.fit_config(best.setting, 0))
+
+
+def predictions(module: nn.Module, task: GraphTask, split: int = 0, config: FitConfig | None = None) -> Arrays:
+    """What a network answers to a prepared task.
+
+    Returns:
+        `outputs`, a row for each node, graph or pair; of classes also `probabilities` and `classes`; of links also the
+        `pairs` (2, M) of the test part and their `probabilities`; of many graphs also the graph that each row is of.
+    """
+    if not task.many:
+        outputs = graphtasks.predict(module, task, split, "test", config)
+    else:
+        parts = [graphtasks.predict(module, task, split, part, config) for part in PARTS]
+        outputs = torch.cat(parts)
+    arrays: dict[str, Tensor] = {"outputs": outputs}
+    chosen = task.split(split)
+    if isinstance(chosen, LinkSplit):
+        arrays |= {"pairs": chosen.pairs("test")[0], "probabilities": outputs.sigmoid()}
+    elif task.kind in ("node", "graph") and not task.graphs[0].y.is_floating_point():
+        arrays |= {"probabilities": outputs.softmax(dim=-1), "classes": outputs.argmax(dim=-1)}
+    if task.many:
+        order = torch.cat([chosen[part] for part in PARTS])  # type: ignore[index]
+        rows = 1 if task.kind == "graph" else torch.tensor([int(task.graphs[i].num_nodes) for i in order.tolist()])
+        arrays["graph"] = order if isinstance(rows, int) else order.repeat_interleave(rows)
+    return {name: tensor.detach().cpu().numpy() for name, tensor in arrays.items()}
+
+
+def save_predictions(path: Path, arrays: Arrays) -> None:
+    """Write predictions as a .npz file.
+
+    Raises:
+        ConfigError: The name has another ending.
+    """
+    if path.suffix != ".npz":
+        raise ConfigError(f"got the file name {path}, expected one that ends in .npz")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial.npz")
+    np.savez(partial, **arrays)  # type: ignore[arg-type]
+    partial.replace(path)
+
+
+def _alike(task: GraphTask, own: GraphTask) -> GraphTask:
+    for what in ("kind", "num_features", "num_outputs"):
+        got, expected = getattr(task, what), getattr(own, what)
+        if got != expected:
+            raise ConfigError(
+                f"{task.name!r} has {what} {got!r}, expected {expected!r} as {own.name!r}, on which the network was "
+                "trained: choose a task of the same form"
+            )
+    return task
