@@ -65,7 +65,7 @@ def _chosen(value: Any, kept: Tensor, dim: int) -> Any:
 
 
 def _reverses(edges: Tensor, attributes: list[Any]) -> Tensor:
-    """Position (E,) of each edge's reverse: the k-th of parallel edges, by their attributes, has the k-th of its own."""
+    """Position (E,) of each edge's reverse: the k-th of parallel ones, by their attributes, has the k-th."""
     forth, back = (_pairs(each, int(edges.max()) + 1 if edges.numel() else 1) for each in (edges, edges.flip(0)))
     order = torch.arange(len(forth), device=edges.device)
     for attribute in attributes:
