@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import islice
 
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from gnndiff.errors import ZooError
 from gnndiff.live_bytes import LiveBytes
+from gnndiff.networks import Networks
 from gnndiff.norm_statistics import recomputed, statistics_of
 from gnndiff.stacked import States, stack, stacked_call, unstack
-from graphtasks import DivergedError, FitConfig, GraphTask, forward, kinds
+from graphtasks import DivergedError, FitConfig, GraphTask, Metric, forward, kinds
 from graphtasks.batches import Batches
 from graphtasks.memory import memory_errors
 from graphtasks.splits import Part
@@ -22,7 +22,7 @@ from graphtasks.splits import Part
 __all__ = ["Evaluator", "stack", "unstack"]
 
 # Bytes that several networks may take at once even where a training needs less.
-ROOM = 32 * 2**20
+ROOM = 16 * 2**20
 
 # Batches at most that statistics are taken over, evenly spread over the train part.
 STATISTICS_BATCHES = 32
@@ -42,7 +42,7 @@ class _Answers(nn.Module):
         return self.batches.predict(self.module, self.part)
 
 
-class Evaluator:
+class Evaluator(Networks):
     """Answers and scores of networks of one architecture on a task.
 
     Several networks answer in one pass wherever :func:`torch.vmap` can run them and gives what each gives alone, which
@@ -57,9 +57,8 @@ class Evaluator:
     """
 
     def __init__(self, module: nn.Module, task: GraphTask, split: int = 0, config: FitConfig | None = None) -> None:
-        self.module = copy.deepcopy(module).eval()
+        super().__init__(module)
         self.task, self.split, self.config = task, split, config or FitConfig()
-        self.device = next(module.parameters()).device
         self.kind = kinds.find(task.kind)
         self._predictors: dict[Part, Batches] = {}
         self._inputs: dict[Part, list[Data]] = {}
@@ -67,21 +66,9 @@ class Evaluator:
         self._counted: dict[Part, bool] = {}
 
     @property
-    def parameter_names(self) -> list[str]:
-        """Names of the tensors that are generated: all parameters, no buffers; of tied ones the first."""
-        return [name for name, _ in self.module.named_parameters()]
-
-    def with_buffers(self, state: Mapping[str, Tensor]) -> Evaluator:
-        """The same with the buffers of a state dict, which are those of all networks that have none of their own."""
-        other = copy.copy(self)
-        other.module = copy.deepcopy(self.module)
-        buffers = {name for name, _ in other.module.named_buffers()}
-        other.module.load_state_dict({k: v for k, v in state.items() if k in buffers}, strict=False)
-        return other
-
-    def complete(self, states: States) -> list[dict[str, Tensor]]:
-        """State dicts, for strict loading, of stacked parameters (n, *shape)."""
-        return [copy.deepcopy(dict(network.state_dict())) for network in self._networks(self._whole(states))]
+    def metric(self) -> Metric:
+        """The task's metric."""
+        return self.task.metric
 
     @torch.no_grad()
     def outputs(self, states: States, part: Part) -> Iterator[Tensor]:
@@ -96,7 +83,7 @@ class Evaluator:
             OutOfMemoryError: The memory does not hold the answers of one network.
         """
         with memory_errors(self.task.name, self.kind.less_memory(self.task)):
-            states = self._whole(states)
+            states = self.whole(states)
             at_once = self._networks_at_once(states, part)
             for chunk in zip(*(tensor.split(at_once) for tensor in states.values()), strict=True):
                 yield self._answers(dict(zip(states, chunk, strict=True)), part)
@@ -178,14 +165,7 @@ class Evaluator:
 
     def _alone(self, states: States, part: Part) -> Tensor:
         batches = self._batches(part)
-        return torch.stack([batches.predict(network, part) for network in self._networks(states)])
-
-    def _networks(self, states: States) -> Iterator[nn.Module]:
-        """One module with one state after the other."""
-        module, buffers = copy.deepcopy(self.module), dict(self.module.named_buffers())
-        for state in unstack(states):
-            module.load_state_dict({**buffers, **state}, strict=False)
-            yield module
+        return torch.stack([batches.predict(network, part) for network in self.each(states)])
 
     def _networks_at_once(self, states: States, part: Part) -> int:
         """How many networks answer in one pass, found out by the first two of the first call."""
@@ -224,22 +204,15 @@ class Evaluator:
         return live.peak + 2 * sum(tensor.numel() * tensor.element_size() for tensor in module.parameters())
 
     @torch.no_grad()
-    def _whole(self, states: States) -> dict[str, Tensor]:
-        """The states on the module's device and in its precision, with statistics of their own for normalisations."""
-        known = self.module.state_dict()
-        for name, tensor in states.items():
-            wanted = tuple(known[name].shape) if name in known else None
-            if tuple(tensor.shape[1:]) != wanted:
-                raise ZooError(f"got states with {name} of shape {tuple(tensor.shape[1:])}, expected {wanted}")
-        own = dict(self.module.named_parameters()) | dict(self.module.named_buffers())  # of tied tensors the first
-        whole = {name: tensor.to(self.device, own[name].dtype) for name, tensor in states.items() if name in own}
+    def whole(self, states: States) -> dict[str, Tensor]:
+        """The stacked states, with running statistics of their own over the train part where they have none."""
+        whole = super().whole(states)
         missing = statistics_of(self.module)
         if not missing or missing[0] in whole:
             return whole
         part: Part = "val" if self.task.kind == "link" else "train"  # with the same messages as in training
-        batches = self._batches(part)
-        networks = self._networks(whole)
-        return whole | stack([recomputed(network, batches, part, self._train_inputs(part)) for network in networks])
+        batches, inputs = self._batches(part), self._train_inputs(part)
+        return whole | stack([recomputed(network, batches, part, inputs) for network in self.each(whole)])
 
     def _train_inputs(self, part: Part) -> list[Data]:
         if part not in self._inputs:

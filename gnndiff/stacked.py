@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._C import _functorch
 from torch.func import functional_call, vmap
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
@@ -17,8 +18,11 @@ from graphtasks.sparse import SparseFeatures
 
 States = Mapping[str, Tensor]
 
-# Columns of a sparse product that are computed at once: more of them, and their rows no longer fit into fast memory.
-COLUMNS = 64
+# Columns of a sparse product that are computed at once: of more, the rows do not fit into fast memory.
+COLUMNS = 128
+
+# Outputs of a linear map up to which its product is the faster one with rows and columns exchanged.
+NARROW = 16
 
 _PRODUCTS = {torch.matmul, torch.mm, torch.sparse.mm, Tensor.matmul, Tensor.mm, Tensor.__matmul__}
 
@@ -62,23 +66,28 @@ def stacked_call(module: nn.Module, states: States, *args: Any) -> Tensor:
 
 
 class _SparseProducts(TorchFunctionMode):
-    """Sends products with sparse matrices on their left through :class:`_SparseProduct`."""
+    """Sends products with sparse matrices on their left through :func:`_sparse_product`."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if func is functional.linear and args and isinstance(args[0], SparseFeatures):
-            return _linear(*args, **kwargs)
+        if func is functional.linear and len(args) >= 2:
+            return _linear(func, *args, **kwargs)
         if func in _PRODUCTS and len(args) >= 2 and not kwargs:
             matrix = args[0].csr if isinstance(args[0], SparseFeatures) else args[0]
             if _is_sparse_matrix(matrix) and _is_dense_matrix(args[1]):
-                return _SparseProduct.apply(matrix, args[1], *(args[2:] or ("sum",)))
+                return _sparse_product(matrix, *args[1:])
         return func(*args, **kwargs)
 
 
-def _linear(input: SparseFeatures, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    out: Tensor = _SparseProduct.apply(input.csr, weight.t(), "sum")
+def _linear(func: Callable[..., Any], input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    if isinstance(input, SparseFeatures) and _is_dense_matrix(weight):
+        out = _sparse_product(input.csr, weight.t())
+    elif _is_dense_matrix(input) and _is_dense_matrix(weight) and len(weight) <= NARROW:
+        out = (weight @ input.mT).mT
+    else:
+        out, bias = func(input, weight, bias), None
     return out if bias is None else out + bias
 
 
@@ -91,29 +100,20 @@ def _is_dense_matrix(value: Any) -> bool:
     return dense and value.dim() == 2
 
 
-class _SparseProduct(torch.autograd.Function):
-    """The product of a constant sparse matrix (M, N) with x (N, F), or another reduction over its rows."""
+def _sparse_product(matrix: Tensor, x: Tensor, reduce: str = "sum") -> Tensor:
+    """The product of a constant sparse matrix (M, N) with x (N, F), or another reduction over its rows.
 
-    @staticmethod
-    def forward(matrix: Tensor, x: Tensor, reduce: str) -> Tensor:
+    Inside of `vmap`, x stands for those of n networks, of which several side by side are one matrix. They are taken out
+    of it and put back by hand: a :class:`torch.autograd.Function` with a rule for `vmap` takes longer than the product.
+    """
+    if not _functorch.is_batchedtensor(x):
         return _product(matrix, x, reduce)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        """Keep nothing: there is no backward pass."""
-
-    @staticmethod
-    def vmap(info: Any, in_dims: Sequence[int | None], matrix: Tensor, x: Tensor, reduce: str) -> tuple[Tensor, int]:
-        """Products (n, M, F) for x of n networks, of which several side by side are one matrix."""
-        assert in_dims[1] is not None
-        x = x.movedim(in_dims[1], 1)
-        out = x.new_empty(x.size(1), matrix.size(0), x.size(2))
-        each = max(1, COLUMNS // max(1, x.size(2)))
-        for first in range(0, len(out), each):
-            block = x[:, first : first + each]
-            product = _product(matrix, block.flatten(1), reduce)
-            out[first : first + each] = product.view(len(product), *block.shape[1:]).transpose(0, 1)
-        return out, 0
+    stacked = _functorch.get_unwrapped(x).movedim(_functorch.maybe_get_bdim(x), 1)  # (N, n, F)
+    blocks = stacked.split(max(1, COLUMNS // max(1, stacked.size(2))), dim=1)
+    products = [_product(matrix, block.flatten(1), reduce).view(-1, *block.shape[1:]) for block in blocks]
+    out = products[0] if len(products) == 1 else torch.cat(products, dim=1)
+    batched: Tensor = _functorch._add_batch_dim(out, 1, _functorch.maybe_get_level(x))
+    return batched
 
 
 def _product(matrix: Tensor, x: Tensor, reduce: str) -> Tensor:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
+import os
+import re
 from collections import Counter
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from gnndiff.errors import DamagedFileError
@@ -46,8 +51,12 @@ class Checkpoint:
 
 def write_checkpoint(path: Path, state: dict[str, Tensor]) -> str:
     """Write a state dict, and return the hash of its file."""
-    save_file({name: tensor.cpu().contiguous() for name, tensor in state.items()}, path)
-    return sha256(path)
+    # Clones, since tied tensors share their memory; bytes, since `save_file` makes files that only their owner reads.
+    content = save({name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()})
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(content)
+    os.replace(partial, path)
+    return hashlib.sha256(content).hexdigest()
 
 
 def read_checkpoint(folder: Path, checkpoint: Checkpoint) -> dict[str, Tensor]:
@@ -72,23 +81,67 @@ def write_index(folder: Path, checkpoints: list[Checkpoint]) -> None:
     write_text(folder / "index.jsonl", "".join(json.dumps(asdict(each)) + "\n" for each in checkpoints))
 
 
-def read_index(folder: Path) -> list[Checkpoint]:
+def read_index(folder: Path, split_hash: str | None = None) -> list[Checkpoint]:
     """The index of a zoo folder, empty where there is none.
 
+    Args:
+        folder: The zoo folder.
+        split_hash: Hash of the split that all checkpoints must have been trained on, where it is known.
+
     Raises:
-        DamagedFileError: A line is none of an index, or names a file outside the folder.
+        DamagedFileError: A line is none of an index, occurs twice, is of another split, or names a file outside the
+            folder.
     """
     path = folder / "index.jsonl"
     if not path.exists():
         return []
     try:
-        checkpoints = [Checkpoint(**json.loads(line)) for line in path.read_text().splitlines()]
-        for checkpoint in checkpoints:
-            if Path(checkpoint.file).name != checkpoint.file:
-                raise ValueError(f"file {checkpoint.file!r} is no name in the folder")
-    except (ValueError, TypeError) as error:
+        checkpoints = [_checkpoint(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        twice = [name for name, count in Counter(each.file for each in checkpoints).items() if count > 1]
+        if twice:
+            raise ValueError(f"{twice[0]} occurs twice")
+        if split_hash is not None and any(each.split_hash != split_hash for each in checkpoints):
+            raise ValueError("it is of another split")
+    except (ValueError, TypeError, RecursionError) as error:
         raise DamagedFileError(f"{path} is damaged ({error}): delete it and run `gnndiff collect`") from error
     return checkpoints
+
+
+def _checkpoint(line: str) -> Checkpoint:
+    values = json.loads(line)
+    names = [entry.name for entry in fields(Checkpoint)]
+    if not isinstance(values, dict) or sorted(values) != sorted(names):
+        raise ValueError(f"got the line {line[:40]!r}, expected an object with {', '.join(names)}")
+    wrong = [name for name in names if not _RIGHT[name](values[name])]
+    if wrong:
+        raise ValueError(f"got {wrong[0]}={values[wrong[0]]!r}")
+    return Checkpoint(**values)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+
+
+def _is_text(pattern: str) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, str) and re.fullmatch(pattern, value) is not None
+
+
+_RIGHT: dict[str, Callable[[Any], bool]] = {
+    "file": _is_text(r"\w[\w.-]*\.safetensors"),
+    "sha256": _is_text("[0-9a-f]{64}"),
+    "setting": lambda value: isinstance(value, dict),
+    "member": _is_count,
+    "seed": _is_count,
+    "epoch": _is_count,
+    "val": _is_number,
+    "split_hash": _is_text(".+"),
+    "seconds": lambda value: _is_number(value) and 0 <= value < math.inf,
+    "siblings": lambda value: _is_count(value) and value > 0,
+}
 
 
 def complete(folder: Path, checkpoints: list[Checkpoint]) -> list[Checkpoint]:

@@ -5,16 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import graphtasks
-from gnndiff.errors import DamagedFileError, ZooError
+from gnndiff.errors import ConfigError, ZooError
 from gnndiff.evaluation import Evaluator, stack
 from gnndiff.scores import order
 from gnndiff.targets import Target, as_target
@@ -22,8 +19,10 @@ from gnndiff.targets.base import Setting, check_kind
 from gnndiff.targets.build import Preparations, build
 from gnndiff.targets.units import Units
 from gnndiff.zoo.alignment import align, usable_units
+from gnndiff.zoo.scoring import Direction, FunctionEvaluator, Score
+from gnndiff.zoo.sweep import checked_scores, checked_states
 from gnndiff.zoo.vectors import ParameterLayout, State
-from graphtasks import FitConfig, GraphTask
+from graphtasks import FitConfig, GraphTask, Metric
 from graphtasks.splits import Part
 
 
@@ -46,7 +45,7 @@ class Zoo:
     settings: list[Setting]
     members: list[int]
     layout: ParameterLayout
-    evaluator: Evaluator
+    evaluator: Evaluator | FunctionEvaluator
     alignment: str = "not aligned"
 
     @classmethod
@@ -56,14 +55,14 @@ class Zoo:
         scores: Sequence[float],
         settings: Sequence[Setting],
         members: Sequence[int],
-        evaluator: Evaluator,
+        evaluator: Evaluator | FunctionEvaluator,
         *,
         units: Sequence[Units] = (),
         alignment: str = "not aligned",
         rounds: int = 3,
     ) -> Zoo:
         """Sort states by score and align them to the best one, then `rounds` - 1 times to their mean."""
-        ranking = order(scores, evaluator.task.metric)
+        ranking = order(scores, evaluator.metric)
         ordered = [states[i] for i in ranking]
         evaluator = evaluator.with_buffers(ordered[0])
         layout = ParameterLayout.of(ordered[0], evaluator.parameter_names)
@@ -89,62 +88,83 @@ class Zoo:
         cls,
         states: Sequence[State | str | os.PathLike[str]],
         scores: Sequence[float] | None,
-        target: str | Target | Callable[..., nn.Module],
-        task: str | GraphTask,
+        target: str | Target | nn.Module | Callable[..., nn.Module],
+        task: str | GraphTask | Score,
         *,
         setting: Setting | None = None,
         members: Sequence[int] | None = None,
         split: int = 0,
         config: FitConfig | None = None,
+        direction: Direction = "maximize",
     ) -> Zoo:
         """A zoo of checkpoints of a sweep of your own.
 
         Args:
             states: State dicts, or names of .safetensors files.
-            scores: Their validation scores; None computes them on the task.
-            target: The model: a name, a target, or a function that builds it as `build(task, **setting)`.
-            task: The task, or its name.
-            setting: Hyperparameters of the architecture, which `build` takes.
+            scores: Their validation scores; None computes them.
+            target: The model: a name, a target, a module, or a function that builds one as `build(task, **setting)`.
+                A target's hidden units are aligned.
+            task: The task, or its name. Without one, a function that takes a module in evaluation mode and returns its
+                validation score; a function as target is then called as `build(**setting)`, and there are no ensembles.
+            setting: Hyperparameters of the architecture. Those that act in training alone may be left out.
             members: The training of each checkpoint, by default one each.
             split: Index of the split.
             config: Training settings, of which only those of batches are used.
+            direction: Whether more or less of a scoring function is better; a task knows by itself.
 
         Raises:
             ConfigError: The target does not fit the task, or cannot be built.
-            ZooError: There are no states, or they are not of the target's architecture.
+            ZooError: There are too few states or scores, or some that cannot be used.
             DamagedFileError: A file cannot be read.
+
+        >>> states = [nn.Linear(2, 1).state_dict() for _ in range(3)]
+        >>> zoo = Zoo.from_states(states, [0.3, 0.1, 0.2], nn.Linear(2, 1), lambda module: float(module.bias))
+        >>> zoo, zoo.soup().shape
+        (Zoo(3 checkpoints of 3 trainings, 3 parameters, best validation 0.3), torch.Size([3]))
         """
-        if not len(states):
-            raise ZooError("got no states: give at least two checkpoints")
-        task = graphtasks.load(task) if isinstance(task, str) else task
-        target = as_target(target, {})
-        check_kind(target, task)
         setting = dict(setting or {})
-        prepared = Preparations(target, task)(setting)
-        module = build(target, prepared, setting, 0, torch.device("cpu"))
-        loaded = [state if not isinstance(state, str | os.PathLike) else _read(Path(state)) for state in states]
-        for i, state in enumerate(loaded):
-            _check_state(module, state, i)
-        evaluator = Evaluator(module, prepared, split, config)
+        evaluator: Evaluator | FunctionEvaluator
+        if callable(task):
+            module = target if isinstance(target, nn.Module) else _built(target, setting)
+            evaluator, units, alignment = (
+                FunctionEvaluator(module, task, direction),
+                (),
+                "not aligned: there is no task",
+            )
+            loaded = checked_states(module, states)
+        else:
+            task = graphtasks.load(task) if isinstance(task, str) else task
+            if isinstance(target, nn.Module):
+                module, declared = target, None
+            else:
+                target = as_target(target, {})
+                module, task, setting = _prepared(target, task, setting)
+                declared = target.units(module)
+            loaded = checked_states(module, states)
+            evaluator = Evaluator(module, task, split, config)
+            units, alignment = usable_units(declared, evaluator)
         if scores is None:
             scores = [evaluator.with_buffers(state).scores(stack([state]), "val")[0] for state in loaded]
-        if len(scores) != len(loaded):
-            raise ZooError(f"got {len(scores)} scores for {len(loaded)} states: give one for each")
-        units, alignment = usable_units(target.units(module), evaluator)
+        scores = checked_scores(scores, len(loaded))
         numbers = list(range(len(loaded))) if members is None else list(members)
-        return cls.of(
-            loaded, list(scores), [setting] * len(loaded), numbers, evaluator, units=units, alignment=alignment
-        )
+        if len(numbers) != len(loaded):
+            raise ZooError(f"got {len(numbers)} members for {len(loaded)} states: give one number for each")
+        return cls.of(loaded, scores, [setting] * len(loaded), numbers, evaluator, units=units, alignment=alignment)
 
     def __len__(self) -> int:
         return len(self.vectors)
 
     def __repr__(self) -> str:
-        best = self.evaluator.task.metric.format(self.scores[0])
+        best = self.metric.format(self.scores[0])
         return (
             f"Zoo({len(self)} checkpoints of {len(set(self.members))} trainings, {self.layout.size} parameters, "
             f"best validation {best})"
         )
+
+    @property
+    def metric(self) -> Metric:
+        """The metric of the scores."""
+        return self.evaluator.metric
 
     @property
     def setting(self) -> Setting:
@@ -180,22 +200,28 @@ class Zoo:
         return self.best_of_each(count).mean(dim=0)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _prepared(target: Target, task: GraphTask, setting: Setting) -> tuple[nn.Module, GraphTask, Setting]:
+    """A module of a setting, the task that it is for, and the setting with what acts in training alone."""
+    check_kind(target, task)
+    space = target.space(task)
+    setting = {**{name: space[name][0] for name in target.training_only if name in space}, **setting}
     try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise DamagedFileError(f"{path} cannot be read ({error}): give a .safetensors file of a state dict") from error
+        prepared = Preparations(target, task)(setting)
+        return build(target, prepared, setting, 0, torch.device("cpu")), prepared, setting
+    except (TypeError, KeyError) as error:
+        raise ConfigError(
+            f"{target.name!r} cannot be built with {dict(setting)} ({error}): pass its hyperparameters as `setting`"
+        ) from error
 
 
-def _check_state(module: nn.Module, state: State, index: int) -> None:
-    wanted = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
-    got = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    if got != wanted:
-        name = next(name for name in {**wanted, **got} if got.get(name) != wanted.get(name))
-        raise ZooError(
-            f"state {index} has {name} of shape {got.get(name)}, expected {wanted.get(name)}: pass states of the "
-            "architecture that the target builds with this setting"
+def _built(target: Any, setting: Setting) -> nn.Module:
+    """The module that a function without a task makes."""
+    if not callable(target) or isinstance(target, Target | type):
+        raise ConfigError(
+            f"got the target {target!r} and a scoring function, which has no task to build it for: pass a module, or a "
+            "function build(**setting)"
         )
-    bad = [name for name, tensor in state.items() if tensor.is_floating_point() and not bool(tensor.isfinite().all())]
-    if bad:
-        raise ZooError(f"state {index} has NaN or infinite entries in {bad[0]}: leave it out")
+    module = target(**setting)
+    if not isinstance(module, nn.Module):
+        raise ConfigError(f"the target builds a {type(module).__name__}, expected a torch.nn.Module")
+    return module
