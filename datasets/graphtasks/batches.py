@@ -89,8 +89,8 @@ class NodeBatches(WholeGraph):
         data = copy.copy(task.graph())
         if data.get("edge_index") is None:
             raise InvalidDataError(
-                f"batches of nodes need `edge_index`, but {task.name!r} has `adj_t` alone: leave ToSparseTensor out, or "
-                "give it remove_edge_index=False"
+                f"batches of nodes need `edge_index`, but {task.name!r} has `adj_t` alone: leave ToSparseTensor out, "
+                "or give it remove_edge_index=False"
             )
         for name, value in list(data.items()):
             if isinstance(value, Tensor) and value.layout != torch.strided:

@@ -177,15 +177,24 @@ def test_predictions_of_batches_are_those_of_the_whole_graph():
         assert torch.equal(batches.predict(model, "test"), expected)
 
 
+def with_matrix(task, **options):
+    return task.transform(lambda data: ToSparseTensor(layout=torch.sparse_csr, **options)(copy.copy(data)))
+
+
 def test_batches_of_nodes_need_edges():
-    task = class_task().transform(
-        lambda data: ToSparseTensor(layout=torch.sparse_csr, remove_edge_index=False)(copy.copy(data))
-    )
-    for make in (lambda: sampled(task, 4, [2]), lambda: clustered(task, 1, 2)):
-        with pytest.raises(
-            InvalidDataError, match=r"need `edge_index`, but 'custom' has `adj_t`: leave ToSparseTensor"
-        ):
+    task = class_task()
+    bare = with_matrix(task)
+    for make in (lambda: sampled(bare, 4, [2]), lambda: clustered(bare, 1, 2)):
+        with pytest.raises(InvalidDataError, match=r"need `edge_index`, but 'custom' has `adj_t` alone: leave"):
             make()
+
+
+def test_batches_of_nodes_have_edges_in_the_place_of_a_matrix():
+    task = with_matrix(class_task(), remove_edge_index=False)
+    for batches in (sampled(task, 4, [2]), clustered(task, 1, 2)):
+        for batch in batches.loader:
+            assert "adj_t" not in batch
+            assert batch.edge_index.max() < batch.num_nodes
 
 
 def test_graph_of_the_task_is_left_alone():
