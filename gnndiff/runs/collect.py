@@ -1,0 +1,129 @@
+"""The trainings that fill a run's zoo: many initialisations, good settings and late epochs."""
+
+from __future__ import annotations
+
+import copy
+from time import perf_counter
+
+from torch import Tensor, nn
+
+from gnndiff.errors import ZooError
+from gnndiff.evaluation import stack
+from gnndiff.progress import progress
+from gnndiff.runs.folder import Run
+from gnndiff.scores import best, best_first, floor
+from gnndiff.search import ranked_trials, train
+from gnndiff.targets.base import Setting, architecture
+from gnndiff.zoo.alignment import usable_units
+from gnndiff.zoo.members import (
+    Checkpoint,
+    complete,
+    read_checkpoint,
+    read_index,
+    write_checkpoint,
+    write_index,
+)
+from gnndiff.zoo.views import drop_edges
+from gnndiff.zoo.zoo import Zoo
+from graphtasks import GraphTask
+
+
+def settings_of_zoo(run: Run) -> list[Setting]:
+    """The best settings of the winner's architecture, the winner first; none that is far behind it."""
+    metric = run.task.metric
+    ranked = ranked_trials(run, run.limits.trials)
+    assert ranked[0].value is not None
+    limit = floor(ranked[0].value, run.method.quality, metric)
+    good: list[Setting] = [
+        trial.params for trial in ranked if trial.value is not None and not metric.better(limit, trial.value)
+    ]
+    own = architecture(run.target, good[0])
+    return [setting for setting in good if architecture(run.target, setting) == own][: run.limits.settings]
+
+
+def view(run: Run, member: int) -> GraphTask:
+    """The task that a member of the zoo is trained on: with all edges, or for every second member a tenth dropped."""
+    return drop_edges(run.task, run.method.edge_drop, run.seed("view", member)) if member % 2 else run.task
+
+
+def collect(run: Run) -> None:
+    """Fill the zoo. Checkpoints that are there are kept; a training that was interrupted is repeated."""
+    run.require("search")
+    folder = run.folder / "zoo"
+    folder.mkdir(exist_ok=True)
+    chosen = settings_of_zoo(run)
+    total = run.limits.settings * run.limits.initialisations
+    index = complete(folder, read_index(folder))
+    done = {checkpoint.member for checkpoint in index}
+    metric = run.task.metric
+    with progress("collect", total, done=len(done), quiet=run.config.quiet) as advance:
+        for member in range(total):
+            if member in done:
+                continue
+            checkpoints = _train_member(run, member, chosen[member * len(chosen) // total])
+            index = sorted([*index, *checkpoints], key=lambda checkpoint: checkpoint.file)
+            write_index(folder, index)
+            advance(f"best validation {metric.format(best((checkpoint.val for checkpoint in index), metric))}")
+    if not index:
+        raise ZooError("all trainings of the zoo diverged: search again with another seed")
+    run.set_seconds("collect", sum(checkpoint.seconds for checkpoint in index))
+
+
+def _train_member(run: Run, member: int, setting: Setting) -> list[Checkpoint]:
+    """Train one member and write its checkpoints; a training that diverges leaves none."""
+    start = perf_counter()
+    seed = run.seed("zoo", member)
+    blocks: dict[int, tuple[float, int, dict[str, Tensor]]] = {}
+    metric = run.task.metric
+
+    def keep(epoch: int, val: float, model: nn.Module) -> None:
+        block = epoch // run.method.block
+        # Of equal scores the later one: it has moved on from the start.
+        if block not in blocks or not metric.better(blocks[block][0], val):
+            blocks[block] = (val, epoch, copy.deepcopy(model.state_dict()))
+
+    outcome = train(run, setting, seed, view(run, member), keep)
+    if not outcome.finished:
+        return []
+    latest_first = sorted(blocks.values(), key=lambda block: -block[1])
+    chosen = best_first(latest_first, lambda block: block[0], metric)[: run.limits.snapshots][::-1]
+    states = [state for _, _, state in chosen]
+    vals = run.evaluator(setting).scores(stack(states), "val")
+    checkpoints = []
+    for i, ((_, epoch, state), val) in enumerate(zip(chosen, vals, strict=True)):
+        path = run.folder / "zoo" / f"{member:04d}-{i}.safetensors"
+        checkpoints.append(
+            Checkpoint(
+                file=path.name,
+                sha256=write_checkpoint(path, state),
+                setting=dict(setting),
+                member=member,
+                seed=seed,
+                epoch=epoch,
+                val=val,
+                split_hash=run.split_hash,
+                seconds=(perf_counter() - start) / len(states),
+                siblings=len(states),
+            )
+        )
+    return checkpoints
+
+
+def load_zoo(run: Run) -> Zoo:
+    """Read all checkpoints of a run, check them against the index, and align them."""
+    run.require("collect")
+    folder = run.folder / "zoo"
+    checkpoints = read_index(folder)
+    best_setting = best_first(checkpoints, lambda checkpoint: checkpoint.val, run.task.metric)[0].setting
+    evaluator = run.evaluator(best_setting)
+    units, alignment = usable_units(run.target.units(evaluator.module), evaluator)
+    return Zoo.of(
+        [read_checkpoint(folder, checkpoint) for checkpoint in checkpoints],
+        [checkpoint.val for checkpoint in checkpoints],
+        [checkpoint.setting for checkpoint in checkpoints],
+        [checkpoint.member for checkpoint in checkpoints],
+        evaluator,
+        units=units,
+        alignment=alignment,
+        rounds=run.method.alignment_rounds,
+    )

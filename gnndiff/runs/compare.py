@@ -1,0 +1,91 @@
+"""The comparison: generated networks beside what the same checkpoints and the same time give without a generator."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from gnndiff.files import write_json
+from gnndiff.generators.latent_diffusion import LatentDiffusion
+from gnndiff.pipeline import GNNDiffPipeline
+from gnndiff.rows import ROWS, Material, Outcome
+from gnndiff.runs.collect import load_zoo
+from gnndiff.runs.deliver import Best
+from gnndiff.runs.folder import Run
+from gnndiff.runs.generate import load_candidates
+from gnndiff.scores import best_first
+
+FORMAT = 2
+STAGES = ("search", "collect", "train", "generate", "compare")
+PROTOCOL = (
+    "Test score at the best validation epoch. Validation chose setting, epoch and candidates; test chose nothing. std "
+    "is over the n trainings or draws of a row, on one split."
+)
+
+
+def compare(run: Run) -> dict[str, Any]:
+    """Score all rows, write the best network and results.json; see docs/results.md for its fields."""
+    with run.timed("compare"), run.threaded() as threads:
+        candidates, zoo = load_candidates(run), load_zoo(run)
+        generator = GNNDiffPipeline.from_pretrained(run.folder / "generator").generator
+        assert isinstance(generator, LatentDiffusion)
+        material = Material(run, zoo, generator, candidates)
+        outcomes = {row.name: row.outcome(material) for row in ROWS if row.applies(run)}
+        best = _best(material, outcomes)
+        best.save(run.folder / "best")
+    metric = run.task.metric
+    results = {
+        "format": FORMAT,
+        "task": run.task.name,
+        "kind": run.task.kind,
+        "model": run.target.name,
+        "budget": run.config.budget,
+        "split": run.config.split,
+        "split_hash": run.split_hash,
+        "data_hash": run.task.data_hash,
+        "seed": run.config.seed,
+        "metric": metric.name,
+        "direction": metric.direction,
+        "device": str(run.device),
+        "threads": threads,
+        "parameters": zoo.layout.size,
+        "alignment": zoo.alignment,
+        "protocol": f"{run.task.protocol}. {PROTOCOL}",
+        "stages": [{"name": stage, "seconds": run.seconds()[stage]} for stage in STAGES],
+        "rows": [_row(name, outcome) for name, outcome in outcomes.items()],
+        "best": {"row": best.row, "val": best.val, "test": best.test, "setting": best.setting},
+    }
+    write_json(run.folder / "results.json", results)
+    return results
+
+
+def _row(name: str, outcome: Outcome) -> dict[str, Any]:
+    def summary(scores: Sequence[float]) -> dict[str, float]:
+        std = statistics.stdev(scores) if len(scores) > 1 else 0.0
+        return {"mean": statistics.fmean(scores), "std": std, "n": len(scores)}
+
+    return {
+        "name": name,
+        "val": summary(outcome.vals),
+        "test": summary(outcome.tests),
+        "seconds": round(outcome.seconds, 1),
+        "note": outcome.note,
+    }
+
+
+def _best(material: Material, outcomes: dict[str, Outcome]) -> Best:
+    """The single network of the best validation score; of equal ones that of the row which comes first."""
+    zoo, run = material.zoo, material.run
+    single = {name: outcome for name, outcome in outcomes.items() if outcome.network is not None}
+    name, outcome = best_first(single.items(), lambda item: item[1].vals[0], run.task.metric)[0]
+    assert outcome.network is not None
+    facts = {
+        "task": run.task.name,
+        "model": run.target.name,
+        "split": run.config.split,
+        "metric": run.task.metric.name,
+        "chosen": f"best validation score among the first networks of the rows {', '.join(single)}",
+    }
+    state = zoo.states(outcome.network.unsqueeze(0))[0]
+    return Best(state, dict(zoo.setting), outcome.vals[0], outcome.tests[0], name, facts)

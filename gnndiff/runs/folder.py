@@ -1,0 +1,301 @@
+"""The folder of a run: its configuration, its task and where each stage leaves its results."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+from torch import nn
+
+from gnndiff.config import Budget, Method, RunConfig
+from gnndiff.errors import ConfigError, DamagedFileError, RunFolderError
+from gnndiff.evaluation import Evaluator
+from gnndiff.resolve import canonical, find_target, find_task, is_reference
+from gnndiff.files import read_json, write_json
+from gnndiff.targets import Target, is_registered
+from gnndiff.targets.base import Setting, Space, architecture, check_kind, check_space, full_space
+from gnndiff.targets.build import Preparations, build, fit_config
+from gnndiff.probe import Probe, probe
+from graphtasks import FitConfig, GraphTask, sensible_threads, threads
+
+# What may differ between two calls that go on with the same run.
+_NOT_IDENTITY = ("out", "root", "quiet", "threads", "storage")
+
+# What a stage leaves; without it the stage has not finished.
+_LEFT_BY = {
+    "collect": ("zoo/index.jsonl",),
+    "train": ("generator/model_index.json",),
+    "generate": ("generated/candidates.safetensors",),
+    "compare": ("results.json", "best/best.json", "best/model.safetensors"),
+}
+
+STORAGE = "GNNDIFF_STORAGE"
+
+
+class Run:
+    """One run of search, collection, training, generation and comparison, in a folder of its own.
+
+    Opening a folder that holds the same configuration goes on with it. Nothing is written before the configuration
+    is known to be valid and the target to work on the task.
+
+    Args:
+        config: The settings.
+        target: The target, where it is none that `config.model` names.
+        task: The task, where it is none that `config.task` names.
+        space: Hyperparameters with their choices, instead of the target's own.
+
+    Raises:
+        ConfigError: Unknown target, task, budget or device, or a target that does not fit the task.
+        RunFolderError: The folder holds a run of another configuration.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        *,
+        target: Target | None = None,
+        task: GraphTask | None = None,
+        space: Space | None = None,
+    ) -> None:
+        self.limits: Budget = config.limits
+        self.method: Method = config.method
+        self.target: Target = find_target(config.model) if target is None else target
+        self.device = _device(config.device)
+        self.task: GraphTask = find_task(config.task, root=config.root) if task is None else task
+        self.own_target = not is_registered(self.target)
+        self.own_task = task is not None or is_reference(config.task)
+        self.config = dataclasses.replace(
+            config,
+            task=canonical(config.task) if task is None else task.name,
+            model=canonical(config.model) if target is None else target.name,
+        )
+        self.folder: Path = config.folder
+        self.task.split(config.split)
+        check_kind(self.target, self.task)
+        own = full_space(self.target, self.task, paper=config.space == "paper")
+        self.space: Space = own if space is None else {**own, **space}
+        check_space(self.target, self.space)
+        self.preparations = Preparations(self.target, self.task)
+        self._check_folder()
+
+    @classmethod
+    def load(
+        cls,
+        folder: str | os.PathLike[str],
+        *,
+        target: Target | None = None,
+        task: GraphTask | None = None,
+        root: Path | None = None,
+    ) -> Run:
+        """The run in a folder.
+
+        Args:
+            folder: The run folder.
+            target: The run's target, where it was one of your own.
+            task: The run's task, where it was one of your own.
+            root: Folder of raw data files.
+
+        Raises:
+            RunFolderError: The folder holds no run.
+            ConfigError: The run's target or task is one of your own, and was not passed.
+        """
+        path = Path(folder) / "config.json"
+        if not path.is_file():
+            raise RunFolderError(f"{folder} holds no run: it has no config.json, as `gnndiff run` writes it")
+        stored = read_json(path)
+        names = {entry.name for entry in dataclasses.fields(RunConfig)}
+        settings = {name: value for name, value in stored.items() if name in names}
+        try:
+            method = Method.from_json(settings.pop("method"))
+            neighbors = settings.pop("neighbors")
+            config = RunConfig(
+                **settings,
+                neighbors=None if neighbors is None else tuple(neighbors),
+                method=method,
+                out=Path(folder),
+                root=root,
+            )
+        except (TypeError, KeyError, AttributeError) as error:
+            raise DamagedFileError(f"{path} is damaged ({error}): restore it, or start another run") from error
+        for what, given in (("target", target), ("task", task)):
+            if stored.get(f"own_{what}") and given is None:
+                raise ConfigError(f"the run in {folder} has a {what} of your own: pass it as {what}=...")
+        return cls(config, target=target, task=task, space=stored["choices"])
+
+    def __repr__(self) -> str:
+        done = [stage for stage in ("search", *_LEFT_BY) if self.finished(stage)]
+        return (
+            f"Run({str(self.folder)!r}, task={self.task.name!r}, target={self.target.name!r}, "
+            f"finished={', '.join(done) or 'nothing'})"
+        )
+
+    @property
+    def split_hash(self) -> str:
+        """Hash of the split's content."""
+        return self.task.split(self.config.split).hash
+
+    @cached_property
+    def probe(self) -> Probe:
+        """What was found by running the target once on the task, before anything expensive."""
+        with self.threaded():
+            return probe(self.preparations, self.space, self.config.split, self.device, **self.config.loading)
+
+    def identity(self) -> dict[str, Any]:
+        """What makes two runs the same, as stored in config.json."""
+        settings = {k: v for k, v in dataclasses.asdict(self.config).items() if k not in _NOT_IDENTITY}
+        return {
+            **settings,
+            "limits": dataclasses.asdict(self.limits),
+            "choices": {name: list(choices) for name, choices in self.space.items()},
+            "target": self.target.version,
+            "split_hash": self.split_hash,
+            "data_hash": self.task.data_hash,
+        }
+
+    def _check_folder(self) -> None:
+        path = self.folder / "config.json"
+        if not path.exists():
+            others = self.folder.is_dir() and any(file.suffix != ".partial" for file in self.folder.iterdir())
+            if others or (self.folder.exists() and not self.folder.is_dir()):
+                raise RunFolderError(f"{self.folder} is not empty and holds no run: choose another folder with --out")
+            return
+        try:
+            stored = read_json(path)
+        except DamagedFileError as error:
+            raise DamagedFileError(f"{path} is damaged: choose another folder with --out, or restore it") from error
+        wanted = json.loads(json.dumps(self.identity()))
+        differing = [key for key in wanted if stored.get(key) != wanted[key]]
+        if differing:
+            changes = ", ".join(f"{key} {stored.get(key)!r}, now {wanted[key]!r}" for key in differing)
+            raise RunFolderError(
+                f"{self.folder} holds a run of another configuration ({changes}): "
+                "choose another folder with --out, or the same settings"
+            )
+
+    def create(self) -> None:
+        """Make the folder and write config.json, unless they are there.
+
+        Raises:
+            ConfigError: The target does not work on the task.
+        """
+        if (self.folder / "config.json").exists():
+            return
+        _ = self.probe
+        self.folder.mkdir(parents=True, exist_ok=True)
+        versions = {name: version(name) for name in ("torch", "torch-geometric", "dmdgnn")}
+        own = {"own_target": self.own_target, "own_task": self.own_task}
+        write_json(self.folder / "config.json", {**self.identity(), **own, "versions": versions})
+
+    @property
+    def storage(self) -> str | None:
+        """URL of an Optuna storage outside the folder, if any."""
+        return self.config.storage or os.environ.get(STORAGE)
+
+    def study_name(self, name: str) -> str:
+        """Name of an Optuna study; in a storage that several runs share, each run has its own."""
+        if self.storage is None:
+            return name
+        identity = hashlib.sha256(json.dumps(self.identity()).encode()).hexdigest()[:16]
+        return f"{self.task.name}-{self.target.name}-{identity}/{name}"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes away from the folder; the lock ends with this process, however that ends."""
+        lock = FileLock(self.folder / ".lock")
+        try:
+            lock.acquire(blocking=False)
+        except Timeout as error:
+            raise RunFolderError(f"another process works in {self.folder}: wait for it, or stop it") from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @contextmanager
+    def threaded(self) -> Iterator[int]:
+        """Train with the run's number of threads, and yield it."""
+        count = self.config.threads or sensible_threads(self.task)
+        with threads(count):
+            yield count
+
+    def seed(self, *names: str | int) -> int:
+        """A seed for one purpose, fixed by the run's seed and the purpose's name."""
+        text = "/".join(str(name) for name in (self.config.seed, *names))
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "little")
+
+    def generator(self, *names: str | int) -> torch.Generator:
+        """A CPU generator with the seed of a purpose."""
+        return torch.Generator().manual_seed(self.seed(*names))
+
+    def prepared(self, setting: Setting) -> GraphTask:
+        """The run's task with what the target needs on its graphs."""
+        return self.preparations(setting)
+
+    def build(self, setting: Setting, seed: int) -> nn.Module:
+        """A freshly initialised module of the target."""
+        return build(self.target, self.prepared(setting), setting, seed, self.device)
+
+    def fit_config(self, setting: Setting, seed: int) -> FitConfig:
+        """Training settings of a setting."""
+        return fit_config(setting, seed, epochs=self.limits.epochs, patience=self.limits.patience, **self.config.loading)
+
+    def evaluator(self, setting: Setting) -> Evaluator:
+        """What scores networks of a setting's architecture."""
+        key = json.dumps(architecture(self.target, setting), sort_keys=True)
+        if key not in self._evaluators:
+            self._evaluators[key] = Evaluator(
+                self.build(setting, 0), self.prepared(setting), self.config.split, self.fit_config(setting, 0)
+            )
+        return self._evaluators[key]
+
+    @cached_property
+    def _evaluators(self) -> dict[str, Evaluator]:
+        return {}
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Store the seconds of a stage that ends well."""
+        start = perf_counter()
+        yield
+        self.set_seconds(stage, perf_counter() - start)
+
+    def set_seconds(self, stage: str, seconds: float) -> None:
+        """Store the seconds that a stage took."""
+        write_json(self.folder / "stages.json", {**self.seconds(), stage: round(max(seconds, 0.0), 3)})
+
+    def seconds(self) -> dict[str, float]:
+        """Seconds of the finished stages."""
+        path = self.folder / "stages.json"
+        return read_json(path) if path.exists() else {}
+
+    def finished(self, stage: str) -> bool:
+        """Whether a stage has finished and what it left is there."""
+        left = ("search.db",) if stage == "search" and self.storage is None else _LEFT_BY.get(stage, ())
+        return stage in self.seconds() and all((self.folder / name).exists() for name in left)
+
+    def require(self, stage: str) -> None:
+        """Raise `RunFolderError` unless a stage has finished."""
+        if not self.finished(stage):
+            raise RunFolderError(f"{self.folder} has no finished {stage} stage: run `gnndiff {stage}` first")
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}") from error
+    if device.type not in ("cpu", "cuda"):
+        raise ConfigError(f"device {name!r} cannot be used: choose cpu or cuda")
+    return device
