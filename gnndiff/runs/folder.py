@@ -24,7 +24,7 @@ from gnndiff.evaluation import Evaluator
 from gnndiff.resolve import canonical, find_target, find_task, is_reference
 from gnndiff.files import read_json, write_json
 from gnndiff.targets import Target, is_registered
-from gnndiff.targets.base import Setting, Space, architecture, check_kind, check_space, full_space
+from gnndiff.targets.base import Setting, Space, architecture, check_kind, check_loaders, check_space, full_space
 from gnndiff.targets.build import Preparations, build, fit_config
 from gnndiff.probe import Probe, probe
 from graphtasks import FitConfig, GraphTask, sensible_threads, threads
@@ -86,6 +86,7 @@ class Run:
         own = full_space(self.target, self.task, paper=config.space == "paper")
         self.space: Space = own if space is None else {**own, **space}
         check_space(self.target, self.space)
+        check_loaders(self.target, {**self.config.loading, **self.space})
         self.preparations = Preparations(self.target, self.task)
         self._check_folder()
 
@@ -248,7 +249,9 @@ class Run:
 
     def fit_config(self, setting: Setting, seed: int) -> FitConfig:
         """Training settings of a setting."""
-        return fit_config(setting, seed, epochs=self.limits.epochs, patience=self.limits.patience, **self.config.loading)
+        return fit_config(
+            setting, seed, epochs=self.limits.epochs, patience=self.limits.patience, **self.config.loading
+        )
 
     def evaluator(self, setting: Setting) -> Evaluator:
         """What scores networks of a setting's architecture."""

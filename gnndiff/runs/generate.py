@@ -121,6 +121,3 @@ def load_candidates(run: Run) -> Candidates:
         return Candidates(**load_file(path), metric=run.task.metric)
     except (OSError, TypeError, SafetensorError) as error:
         raise DamagedFileError(f"{path} is damaged ({error}): delete it and run `gnndiff generate`") from error
-
-
-
