@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from importlib.metadata import version
@@ -21,12 +21,12 @@ from torch import nn
 from gnndiff.config import Budget, Method, RunConfig
 from gnndiff.errors import ConfigError, DamagedFileError, RunFolderError
 from gnndiff.evaluation import Evaluator
-from gnndiff.resolve import canonical, find_target, find_task, is_reference
 from gnndiff.files import read_json, write_json
+from gnndiff.probe import Probe, probe
+from gnndiff.resolve import canonical, find_target, find_task, is_reference
 from gnndiff.targets import Target, is_registered
 from gnndiff.targets.base import Setting, Space, architecture, check_kind, check_loaders, check_space, full_space
 from gnndiff.targets.build import Preparations, build, fit_config
-from gnndiff.probe import Probe, probe
 from graphtasks import FitConfig, GraphTask, sensible_threads, threads
 
 # What may differ between two calls that go on with the same run.

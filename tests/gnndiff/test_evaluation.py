@@ -3,7 +3,6 @@
 import copy
 
 import pytest
-import small_tasks
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +12,7 @@ from torch_geometric.nn import BatchNorm, GCNConv, InstanceNorm, global_mean_poo
 from torch_geometric.nn.models import GAT, GCN
 
 import graphtasks
+import small_tasks
 from gnndiff.errors import ConfigError, ZooError
 from gnndiff.evaluation import Evaluator, stack, unstack
 from gnndiff.live_bytes import LiveBytes
