@@ -3,7 +3,6 @@
 import copy
 
 import pytest
-import small_tasks
 import torch
 from safetensors.torch import save_file, save_model
 from torch import nn
@@ -11,6 +10,7 @@ from torch_geometric.nn import GAE
 from torch_geometric.nn.models import GCN
 
 import graphtasks
+import small_tasks
 from gnndiff import Zoo
 from gnndiff.errors import ConfigError, DamagedFileError, ZooError
 from gnndiff.generators import LatentDiffusion

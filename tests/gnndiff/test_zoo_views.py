@@ -1,13 +1,13 @@
 """Graphs with some edges dropped."""
 
 import pytest
-import small_tasks
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch_geometric.data import Data
 from torch_geometric.transforms import ToSparseTensor
 
+import small_tasks
 from gnndiff.zoo.views import DropEdges, drop_edges
 
 
