@@ -69,7 +69,7 @@ def _reverses(edges: Tensor, attributes: list[Any]) -> Tensor:
     forth, back = (_pairs(each, int(edges.max()) + 1 if edges.numel() else 1) for each in (edges, edges.flip(0)))
     order = torch.arange(len(forth), device=edges.device)
     for attribute in attributes:
-        if isinstance(attribute, Tensor) and len(attribute) == len(forth):
+        if isinstance(attribute, Tensor) and len(attribute) == len(forth) > 0:
             rank = attribute.reshape(len(forth), -1).unique(dim=0, return_inverse=True)[1]
             order = order[rank[order].argsort(stable=True)]
     order = order[forth[order].argsort(stable=True)]

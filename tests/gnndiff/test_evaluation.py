@@ -91,8 +91,7 @@ def test_sparse_products_of_all_networks_are_those_of_each(hidden, dtype):
 def as_dtype(data, dtype):
     data = copy.copy(data)
     data.x = data.x.to(dtype)
-    if data.get("edge_weight") is not None:
-        data.edge_weight = data.edge_weight.to(dtype)
+    data.edge_weight = torch.ones(data.num_edges, dtype=dtype)
     return data
 
 
@@ -138,6 +137,7 @@ class Unwrapped(InPlace):
         return x @ weight.t() + self.lin.bias
 
 
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
 @pytest.mark.parametrize("cls", [InPlace, Branch, Counting, Nested, Unwrapped])
 def test_modules_that_vmap_cannot_run_answer_one_by_one(cls):
     task = small_tasks.TASKS["node"]()
@@ -231,7 +231,7 @@ def test_statistics_are_never_negative_and_states_load_strictly(norm, name):
         fresh.load_state_dict(state, strict=True)
         assert all((tensor >= 0).all() for key, tensor in state.items() if key.endswith("running_var"))
     scores = evaluator.scores(noise, "val")
-    assert scores == pytest.approx([evaluator.scores(each, "val")[0] for each in map(alone, unstack(noise))], abs=1e-5)
+    assert scores == pytest.approx([evaluator.scores(each, "val")[0] for each in map(alone, unstack(noise))], rel=1e-4)
 
 
 def alone(state):

