@@ -178,7 +178,11 @@ def measure(
         kinds: What tasks may predict.
         ours, workers, threads, out, root, quiet: As of :func:`bench`.
     """
+    for name, number in (("workers", workers), ("threads", threads)):
+        if number is not None and number < 1:
+            raise ConfigError(f"got {name}={number}, expected at least 1")
     files, record = Files(out), protocol.record()
+    read_rows(files.rows, record)
     loader = Loader(root)
     check(tasks, models, protocol, kinds, loader)
     training = Training(protocol, loader, threads, quiet)

@@ -87,16 +87,18 @@ class Protocol:
 
 def sentence(record: Mapping[str, Any]) -> str:
     """The protocol of a file of rows in words."""
-    tuning = [f"split{'s' * (len(record['tuning_splits']) > 1)} {', '.join(map(str, record['tuning_splits']))}"]
+    splits = [str(split) for split in record["tuning_splits"]]
+    tuning = [f"split{'s' * (len(splits) > 1)} {', '.join(splits)}"]
     if record["tuning_seeds"] > 1:
-        tuning.append(f"{record['tuning_seeds']} initialisations where a task has one split")
+        tuning.append(f"with {record['tuning_seeds']} initialisations where a task has one split")
     if record["tune_once"]:
         tuning.append(f"once where {record['tune_once'].replace('_', ' ')}")
     limit = "" if record["seconds"] is None else f" for at most {record['seconds']:g} s"
-    finals = "all splits" if record["splits"] is None else f"the first {record['splits']} split(s)"
+    count = record["splits"]
+    finals = "all splits" if count is None else "split 0" if count == 1 else f"splits 0 to {count - 1}"
     space = " of the paper's space" if record.get("space") == "paper" else ""
     return (
-        f"Of each model at most {record['trials']} settings{space} are tried{limit}, trained on "
-        f"{' and '.join(tuning)}; the one that validates best is trained on {finals} of the task, or with {record['seeds']} initialisations "
-        "where it has one split, and the table has mean and standard deviation of the test scores."
+        f"At most {record['trials']} settings{space} of each model are tried{limit} on {', or '.join(tuning)}; the "
+        f"best by validation is trained on {finals}, or with {record['seeds']} initialisations where a task has one "
+        "split; shown are mean and standard deviation of the test scores."
     )

@@ -40,10 +40,8 @@ def work(function: Callable[[Any], Any], units: Sequence[Any], workers: int) -> 
         workers: Number of processes; 1 stands for this one.
 
     Raises:
-        ConfigError: The number is too small, or the function or a unit cannot be sent to another process.
+        ConfigError: The function or a unit cannot be sent to another process.
     """
-    if workers < 1:
-        raise ConfigError(f"got workers={workers}, expected at least 1")
     if workers == 1:
         for index, unit in enumerate(units):
             yield index, _outcome(function, unit)
