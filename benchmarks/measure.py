@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import re
 import subprocess
 import sys
@@ -12,6 +11,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from gnndiff.benchmark.machine import machine as described
+from gnndiff.report.markdown import table as table  # of the rows of other benchmarks
 
 THREADS = 2
 Row = dict[str, Any]
@@ -59,17 +61,7 @@ def in_child(script: str, *arguments: str, timeout: float | None = None) -> Any:
 
 def machine() -> Row:
     """What the numbers were measured on."""
-    import torch
-
-    processor = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    return {
-        "processor": processor[1] if processor else platform.machine(),
-        "cores": os.cpu_count(),
-        "threads": THREADS,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-    }
+    return described(THREADS)
 
 
 def write_json(path: Path, rows: list[Row]) -> None:
@@ -87,13 +79,6 @@ def markdown(rows: list[Row]) -> str:
         more = ", ".join(f"{name} {_number(value)}" for name, value in row.get("more", {}).items())
         cells = (row["work"], row["rival"], _seconds(row["ours_s"]), _seconds(row["rival_s"]), f"{row['ratio']:.3g}x")
         lines.append(f"| {' | '.join(cells)} | {row.get('target', '')} | {more} |")
-    return "\n".join(lines)
-
-
-def table(rows: list[Row]) -> str:
-    """Rows of the same keys as a Markdown table."""
-    lines = [f"| {' | '.join(rows[0])} |", "|---" * len(rows[0]) + "|"]
-    lines += [f"| {' | '.join(str(value) for value in row.values())} |" for row in rows]
     return "\n".join(lines)
 
 

@@ -17,7 +17,7 @@ same choices of learning rate, weight decay and dropout:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -38,7 +38,7 @@ TRAINING: Space = {"lr": (0.003, 0.01), "weight_decay": (5e-4, 5e-3), "dropout":
 HIDDEN = 16
 RIDGES = (0.0, 10.0, 100.0, 1000.0)
 # Closed-form models are evaluated by the loop that trains the others.
-FIXED: dict[str, Sequence[Any]] = {"lr": [0.0], "epochs": [1]}
+FIXED: Space = {"lr": [0.0], "epochs": [1]}
 
 
 def horizon(task: GraphTask) -> int:
@@ -142,13 +142,13 @@ class GRU(nn.Module):
         return out
 
 
-def closed(model: Callable[..., nn.Module], **space: Sequence[Any]) -> Callable[[GraphTask], Contender]:
+def closed(model: Callable[..., nn.Module], space: Space, task: GraphTask) -> Contender:
     """A contender that is fitted when it is built."""
 
     def build(task: GraphTask, **settings: Any) -> nn.Module:
         return model(task, **settings)
 
-    return lambda task: Contender("", build, {**FIXED, **space})
+    return Contender("", build, {**FIXED, **space})
 
 
 def gru(task: GraphTask) -> Contender:
@@ -168,10 +168,10 @@ def registered(name: str, task: GraphTask, modes: str | None = None) -> Contende
 
 
 MODELS: dict[str, Callable[[GraphTask], Contender]] = {
-    "persistence": closed(Persistence),
-    "mean": closed(NodeMean),
-    "ar": closed(Autoregression, ridge=RIDGES),
-    "dmd": closed(DMDForecast, rank=(1, 2, 4, 8, 16, 32), ridge=RIDGES),
+    "persistence": partial(closed, Persistence, {}),
+    "mean": partial(closed, NodeMean, {}),
+    "ar": partial(closed, Autoregression, {"ridge": RIDGES}),
+    "dmd": partial(closed, DMDForecast, {"rank": (1, 2, 4, 8, 16, 32), "ridge": RIDGES}),
     "gru": gru,
     "gcn-gru": partial(registered, "gcn-gru"),
     "dmd-gru": partial(registered, "dmdgru", modes="graph"),

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gnndiff.api import run
+    from gnndiff.benchmark.bench import Benchmark, bench
     from gnndiff.config import Budget, RunConfig
-    from gnndiff.errors import ConfigError, DamagedFileError, GNNDiffError, RunFolderError, ZooError
+    from gnndiff.errors import BenchError, ConfigError, DamagedFileError, GNNDiffError, RunFolderError, ZooError
     from gnndiff.generators import Generator
     from gnndiff.pipeline import GNNDiffPipeline
     from gnndiff.results import Results
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 # Imported on first use: PyG, diffusers and optuna together take seconds.
 _MODULES = {
+    "BenchError": "gnndiff.errors",
+    "Benchmark": "gnndiff.benchmark.bench",
     "Budget": "gnndiff.config",
     "ConfigError": "gnndiff.errors",
     "DamagedFileError": "gnndiff.errors",
@@ -32,11 +35,14 @@ _MODULES = {
     "Zoo": "gnndiff.zoo",
     "ZooError": "gnndiff.errors",
     "available": "gnndiff.targets",
+    "bench": "gnndiff.benchmark.bench",
     "register": "gnndiff.targets",
     "run": "gnndiff.api",
 }
 
 __all__ = [
+    "BenchError",
+    "Benchmark",
     "Budget",
     "ConfigError",
     "DamagedFileError",
@@ -52,6 +58,7 @@ __all__ = [
     "Zoo",
     "ZooError",
     "available",
+    "bench",
     "register",
     "run",
 ]

@@ -11,12 +11,14 @@ import tyro
 from tyro.conf import Positional
 from tyro.extras import SubcommandApp
 
+from gnndiff.benchmark.config import BenchConfig
 from gnndiff.config import RunConfig
 from gnndiff.errors import GNNDiffError, RunFolderError
 
 app = SubcommandApp()
 
 Config = Annotated[RunConfig, tyro.conf.arg(name="")]
+Bench = Annotated[BenchConfig, tyro.conf.arg(name="")]
 
 
 @app.command
@@ -107,6 +109,17 @@ def predict(
     save_predictions(out, arrays)
     shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
     print(f"{out}: {shapes}")
+
+
+@app.command
+def bench(config: Bench) -> None:
+    """Compare models on tasks, each tuned with the same effort: a table of test scores with paired intervals.
+
+    The same command with the same --out goes on where it stopped; one with more tasks or models adds to the table.
+    """
+    from gnndiff.benchmark.bench import bench as run_bench
+
+    print(run_bench(**config.arguments).to_markdown())
 
 
 @app.command

@@ -19,3 +19,7 @@ class DamagedFileError(GNNDiffError):
 
 class ZooError(GNNDiffError, ValueError):
     """The checkpoints cannot be learned from."""
+
+
+class BenchError(GNNDiffError):
+    """Some models of a benchmark have no rows on some tasks."""

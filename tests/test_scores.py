@@ -183,7 +183,7 @@ def test_rows_of_another_protocol_are_not_mixed(run, tmp_path, capsys):
         (["--tasks", "karat"], "did you mean 'karate'?"),
         (["--tasks", "karate:public"], "'karate' has no split protocol 'public': use one of random"),
         (["--models", "far"], "invalid choice: 'far'"),
-        (["--trials", "0"], "got 0, expected at least 1"),
+        (["--trials", "0"], "got trials=0, expected at least 1"),
     ],
 )
 def test_wrong_arguments(run, arguments, message, capsys):
@@ -194,7 +194,7 @@ def test_wrong_arguments(run, arguments, message, capsys):
 
 def test_tasks_of_one_split_have_several_initialisations(run, scores, monkeypatch):
     task = graphtasks.load("karate")
-    monkeypatch.setattr(scores.graphtasks, "load", lambda name, split: task.replace(splits=task.splits[:1]))
+    monkeypatch.setattr(graphtasks, "load", lambda name, split: task.replace(splits=task.splits[:1]))
     rows = run("--seeds", "3", "--models", "near")
     assert [(row["split"], row["seed"]) for row in rows] == [(0, 0), (0, 1), (0, 2)]
 
