@@ -22,6 +22,4 @@ graph = nx.planted_partition_graph(3, 40, p_in=0.2, p_out=0.03, seed=0)
 for person in graph.nodes.values():
     person.update(y=person["block"], x=(torch.eye(3)[person.pop("block")] + torch.randn(3)).tolist())
 task = graphtasks.from_data(graph, name="people", splits=graphtasks.random_splits(120))
-print(
-    gnndiff.run(lambda task, hidden: Net(3, hidden, 3), task, space={"hidden": [8, 16]}, budget="smoke").to_markdown()
-)
+print(gnndiff.run(lambda _, hidden: Net(3, hidden, 3), task, space={"hidden": [8, 16]}, budget="smoke").to_markdown())

@@ -124,13 +124,11 @@ class Zoo:
         """
         setting = dict(setting or {})
         evaluator: Evaluator | FunctionEvaluator
+        units: Sequence[Units]
         if callable(task):
             module = target if isinstance(target, nn.Module) else _built(target, setting)
-            evaluator, units, alignment = (
-                FunctionEvaluator(module, task, direction),
-                (),
-                "not aligned: there is no task",
-            )
+            evaluator = FunctionEvaluator(module, task, direction)
+            units, alignment = (), "not aligned: there is no task"
             loaded = checked_states(module, states)
         else:
             task = graphtasks.load(task) if isinstance(task, str) else task

@@ -63,3 +63,18 @@ def test_sharded_dmd_on_two_processes():
 def test_the_paper_s_model_on_cora(monkeypatch, capsys, real_data):
     run("graph_dmd.py", monkeypatch, "--task", "cora", "--initialisations", "3")
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["test_mean"] > 0.82
+
+
+def test_own_module_on_an_own_graph(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    run("own_model.py", monkeypatch)
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| `")]
+    assert len(rows) == 8
+    lines = (EXAMPLES / "own_model.py").read_text().splitlines()
+    assert len(lines) <= 25
+
+
+def test_own_sweep_to_soup_ensemble_and_generated_networks(monkeypatch, capsys):
+    run("own_sweep.py", monkeypatch)
+    assert "soup" in capsys.readouterr().out
+    assert len((EXAMPLES / "own_sweep.py").read_text().splitlines()) <= 60
