@@ -126,7 +126,7 @@ def warn_of_guess(graphs: Sequence[Data], name: str) -> None:
         return
     y = torch.cat(targets)
     known = y[~y.isnan()]
-    if not known.numel() or not bool((known == known.round()).all()) or known.min() < 0:
+    if not known.numel() or not bool(((known == known.round()) & known.isfinite()).all()) or known.min() < 0:
         return
     remedy = "data.y.long()"
     if y.dim() == 2 and y.size(1) > 1:

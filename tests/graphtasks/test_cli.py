@@ -383,6 +383,7 @@ class Impatient:
         if name == "torch":
             os.kill(os.getpid(), signal.SIGINT)
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell may have switched off
 sys.meta_path.insert(0, Impatient())
 from graphtasks.cli import main
 main(["show", "karate"])
