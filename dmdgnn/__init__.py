@@ -1,5 +1,10 @@
 """Graph neural networks whose propagation is a low-rank operator estimated by Dynamic Mode Decomposition."""
 
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
 from dmdgnn.dmd import DMD
 from dmdgnn.errors import DMDGNNError, FactorizationError, GradientError, InputError, NotFittedError, RankError
 from dmdgnn.operator import LowRankOperator
@@ -16,3 +21,16 @@ __all__ = [
     "NotFittedError",
     "RankError",
 ]
+
+# Loaded when they are first asked for: `import dmdgnn` stays as fast as what it needs.
+_SUBMODULES = ("dynamics", "kernels", "loader", "nn", "plot", "series", "testing", "transforms")
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _SUBMODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_SUBMODULES})

@@ -54,7 +54,7 @@ def edges(data: Data) -> tuple[Tensor, Tensor | None]:
         raise InputError("the graph lacks edge_index, and has no adj_t: set edge_index (2, E)")
     if is_sparse(adjacency):
         if weight is not None:
-            raise InputError("got a sparse adjacency, whose entries are weights, and edge_weight: leave one of them out")
+            raise InputError("got a sparse adjacency, whose entries are weights, and edge_weight: leave one out")
         edge_index, weight = _entries(adjacency, len(data.x))
     else:
         edge_index = _index(adjacency, len(data.x))
@@ -92,7 +92,9 @@ def _check_features(x: Any, data: Data) -> None:
     if is_sparse(x):
         raise InputError("got sparse features, expected a dense matrix (N, F): convert them with x.to_dense()")
     if not isinstance(x, Tensor):
-        raise InputError(f"got features as {type(x).__name__}, expected a tensor (N, F): convert them with torch.tensor")
+        raise InputError(
+            f"got features as {type(x).__name__}, expected a tensor (N, F): convert them with torch.tensor"
+        )
     if x.dim() != 2 or x.dtype not in (torch.float32, torch.float64):
         raise InputError(
             f"got features of shape {tuple(x.shape)} and {x.dtype}, expected (N, F) of torch.float32 or "

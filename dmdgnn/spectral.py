@@ -35,9 +35,7 @@ class Spectral:
         # Columns of zeros, as of a graph with fewer modes than others, have no inverse and need none.
         rounding = torch.finfo(self.dtype).eps * core.size(-1)
         self.overlap_inverse = torch.linalg.pinv(overlap, rtol=rounding)
-        eigs, vectors = torch.linalg.eig(self.matrix)
-        order = eigs.detach().abs().sort(dim=-1, descending=True, stable=True).indices
-        self.eigs, self.vectors = eigs.gather(-1, order), vectors.take_along_dim(order.unsqueeze(-2), dim=-1)
+        self.eigs, self.vectors = eigenpairs(self.matrix)
 
     def eigen(self) -> Form:
         """The form by eigenvectors, the two of a conjugate pair as sqrt(2) times their real and imaginary part."""
@@ -56,9 +54,10 @@ class Spectral:
         left, right = self.grams
         basis, blocks, inverse = form
         loss = self.core - basis @ blocks @ inverse
-        images = _trace(basis.mT @ left, basis.mT), _trace(inverse @ right, inverse)
-        size = torch.linalg.matrix_norm(blocks, ord=2)
-        rounding = torch.finfo(self.dtype).eps * size * (images[0] * images[1]).sqrt()
+        # Products of the lengths of modes and dual modes: the condition numbers of the eigenvalues.
+        lengths = (basis * (left @ basis)).sum(dim=-2) * (inverse * (inverse @ right)).sum(dim=-1)
+        condition = lengths.clamp(min=0).amax(dim=-1).sqrt()
+        rounding = torch.finfo(self.dtype).eps * condition * torch.linalg.matrix_norm(blocks)
         absolute = _trace(loss.mT @ left, (loss @ right).mT).sqrt() + rounding
         relative = absolute / _trace(self.core.mT @ left, (self.core @ right).mT).sqrt().clamp(min=1e-300)
         return relative.nan_to_num(nan=torch.inf)
@@ -71,6 +70,13 @@ class Spectral:
 def tolerance(dtype: torch.dtype) -> float:
     """Half of the digits of a dtype."""
     return float(torch.finfo(dtype).eps ** 0.5)
+
+
+def eigenpairs(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues (*batch, r), complex, by descending modulus, and eigenvectors (*batch, r, r)."""
+    eigs, vectors = torch.linalg.eig(matrix)
+    order = eigs.detach().abs().sort(dim=-1, descending=True, stable=True).indices
+    return eigs.gather(-1, order), vectors.take_along_dim(order.unsqueeze(-2), dim=-1)
 
 
 def real_basis(eigs: Tensor, vectors: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from dmdgnn.kernels.ragged import Ragged
 from dmdgnn.kernels.thin_svd import Method, thin_svd
 from dmdgnn.kernels.truncation import Rank
 from dmdgnn.precision import full_precision
-from dmdgnn.spectral import orthonormal_basis, tolerance
+from dmdgnn.spectral import eigenpairs, orthonormal_basis, tolerance
 
 # Constraints on an operator whose eigenvectors are orthogonal.
 NORMAL = ("symmetric", "skew_symmetric", "orthogonal", "diagonal", "circulant")
@@ -136,13 +136,13 @@ class AddDMDModes(BaseTransform):
                 "of its norm: take blocks=True or 'auto', which needs none, or duals=False"
             )
         K = dmd.reduced_operator
-        basis = orthonormal_basis(*torch.linalg.eig(K))
+        basis = orthonormal_basis(*eigenpairs(K))
         schur = basis.mT @ K @ basis
         blocks = torch.where(poor[..., None, None], schur.to(modes.dtype), dmd.blocks)
         if ragged is None:
             modes = left @ basis.to(left.dtype)
         else:
-            rows = ragged.unpad([poor[block.graphs, None, None].expand(*block.rows.shape, 1) for block in ragged.blocks])
+            rows = poor.repeat_interleave(ragged.ptr.diff()).unsqueeze(-1)
             modes = torch.where(rows, ragged.apply(left, basis.to(left.dtype)), modes)
         return modes, blocks, _duals(modes, ragged)
 
@@ -163,18 +163,20 @@ def _loss(basis: Tensor, modes: Tensor, duals: Tensor, ragged: Ragged | None) ->
     """What modes lack of the span of a basis, and what rounding costs them, of a graph () or of each (B,)."""
     products = _inner(duals, basis, ragged)
     lifted = modes @ products if ragged is None else ragged.apply(modes, products)
-    sizes = [_norm(rows, ragged) for rows in (basis - lifted, basis, modes, duals)]
-    lack = sizes[0] / sizes[1].clamp(min=torch.finfo(modes.dtype).tiny)
-    return (lack + torch.finfo(modes.dtype).eps * sizes[2] * sizes[3]).nan_to_num(nan=torch.inf)
+    lack, size, *lengths = (_lengths(rows, ragged) for rows in (basis - lifted, basis, modes, duals))
+    share = lack.norm(dim=-1) / size.norm(dim=-1).clamp(min=torch.finfo(modes.dtype).tiny)
+    condition = (lengths[0] * lengths[1]).amax(dim=-1)
+    return (share + torch.finfo(modes.dtype).eps * condition).nan_to_num(nan=torch.inf)
 
 
 def _inner(A: Tensor, B: Tensor, ragged: Ragged | None) -> Tensor:
     return A.mT @ B if ragged is None else ragged.inner(A, B)
 
 
-def _norm(rows: Tensor, ragged: Ragged | None) -> Tensor:
+def _lengths(rows: Tensor, ragged: Ragged | None) -> Tensor:
+    """Of the columns (r,), or of those of each graph (B, r)."""
     ones = rows.new_ones(len(rows), 1)
-    return _inner(ones, rows.square(), ragged).sum(dim=(-2, -1)).sqrt()
+    return _inner(ones, rows.square(), ragged).squeeze(-2).sqrt()
 
 
 def _duals(modes: Tensor, ragged: Ragged | None) -> Tensor:

@@ -14,6 +14,7 @@ from torch_geometric.nn.resolver import activation_resolver, normalization_resol
 from torch_geometric.typing import Adj
 
 from dmdgnn.kernels.ragged import Ragged
+from dmdgnn.nn.checks import check_edges
 from dmdgnn.nn.dmd_conv import DMDConv
 from dmdgnn.operator import LowRankOperator
 
@@ -81,6 +82,14 @@ class DMDGPSConv(torch.nn.Module):
         super().__init__()
         self.channels = channels
         self.conv = conv
+        self.rank = rank
+        self.heads = heads
+        self.degree = degree
+        self.act = act
+        self.act_kwargs = act_kwargs
+        self.norm = norm
+        self.norm_kwargs = norm_kwargs
+        self.gate = gate
         self.dropout = float(dropout)
         self.dmd = DMDConv(channels, channels, rank, heads=heads, degree=degree, gate=gate)
         self.mlp = Sequential(
@@ -121,6 +130,7 @@ class DMDGPSConv(torch.nn.Module):
 
         out = finish(self.dmd(x, modes, eigs, batch=batch, duals=duals), self.norm2)
         if self.conv is not None:
+            check_edges(edge_index, kwargs.get("edge_weight"))
             out = finish(self.conv(x, edge_index, **kwargs), self.norm1) + out
         out = out + self.mlp(out)
         return out if self.norm3 is None else self.norm3(out, **given)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dmdgnn.errors import InputError
 from dmdgnn.kernels.ragged import Ragged
+from dmdgnn.nn.checks import check_features, graphs_of, refuse_tracing
 from dmdgnn.nn.dmd_conv import DMDConv
 
 
@@ -62,6 +63,9 @@ class DMDGRUCell(torch.nn.Module):
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.rank = rank
+        self.heads = heads
+        self.skip = skip
+        self.bias = bias
         kwargs |= {"heads": heads, "skip": skip, "bias": bias}
         self.conv_x = DMDConv(in_channels, 3 * out_channels, rank, **kwargs)
         self.conv_h = DMDConv(out_channels, 3 * out_channels, rank, **kwargs)
@@ -83,6 +87,7 @@ class DMDGRUCell(torch.nn.Module):
         duals: Tensor | None = None,
     ) -> Tensor:
         """The hidden state after `x`; see the class for shapes."""
+        check_features(x, self.in_channels)
         if h is None:
             h = x.new_zeros(*x.shape[:-1], self.out_channels)
         graph = (modes, eigs, edge_index, edge_weight, batch, duals)
@@ -135,6 +140,10 @@ class DMDGRU(torch.nn.Module):
         self, in_channels: int, hidden_channels: int, out_channels: int, rank: int, dropout: float = 0.0, **kwargs: Any
     ) -> None:
         super().__init__()
+        self.in_channels = in_channels
+        self.hidden_channels = hidden_channels
+        self.out_channels = out_channels
+        self.rank = rank
         self.cell = DMDGRUCell(in_channels, hidden_channels, rank, **kwargs)
         self.dropout = torch.nn.Dropout(dropout)
         self.lin = torch.nn.Linear(hidden_channels, out_channels)
@@ -155,9 +164,11 @@ class DMDGRU(torch.nn.Module):
         dmd_duals: Tensor | None = None,
     ) -> Tensor:
         """Forecasts of all nodes; see the class for shapes."""
-        graphs = None if batch is None else Ragged.from_batch(batch, dmd_eigs.size(0))  # once for all steps
+        refuse_tracing(x)
+        steps = _steps(x, self.cell.in_channels)
+        graphs = graphs_of(batch, dmd_eigs, len(x))  # once for all steps
         h: Tensor | None = None
-        for step in _steps(x, self.cell.in_channels):
+        for step in steps:
             h = self.cell(step, h, dmd_modes, dmd_eigs, edge_index, edge_weight, graphs, dmd_duals)
         out: Tensor = self.lin(self.dropout(h))
         return out

@@ -29,8 +29,8 @@ class DMDEncoder(torch.nn.Module):
         hidden_channels (int): Size of each hidden sample.
         out_channels (int): Size :math:`d` of each embedding.
         rank (int): Number of modes.
-        variational (bool, optional): Give mean and logarithm of the standard deviation. (default: :obj:`False`)
         num_layers (int, optional): Number of layers. (default: :obj:`2`)
+        variational (bool, optional): Give mean and logarithm of the standard deviation. (default: :obj:`False`)
         local (bool or callable, optional): The local term of :class:`DMDConv`; without it only what the modes and the
             skip term see of a node tells it from others. (default: :obj:`True`)
         **kwargs (optional): Other arguments of :class:`DMDGNN`, such as `skip`, `gate` and `dropout`.
@@ -54,13 +54,20 @@ class DMDEncoder(torch.nn.Module):
         hidden_channels: int,
         out_channels: int,
         rank: int,
-        variational: bool = False,
+        *,
         num_layers: int = 2,
+        variational: bool = False,
         local: bool | Callable[[int, int], torch.nn.Module] = True,
         **kwargs: Any,
     ) -> None:
         super().__init__()
+        self.in_channels = in_channels
+        self.hidden_channels = hidden_channels
+        self.out_channels = out_channels
+        self.rank = rank
+        self.num_layers = num_layers
         self.variational = variational
+        self.local = local
         width = 2 * out_channels if variational else out_channels
         self.gnn = DMDGNN(in_channels, hidden_channels, num_layers, width, rank=rank, local=local, **kwargs)
 

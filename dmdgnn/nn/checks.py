@@ -1,0 +1,144 @@
+"""What layers and models ask of their inputs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch_geometric.typing import SparseTensor
+from torch_geometric.utils import is_sparse
+
+from dmdgnn.errors import InputError
+from dmdgnn.graphs import check_index, check_weight
+from dmdgnn.kernels.ragged import Ragged
+
+
+def check_features(x: Any, channels: int) -> None:
+    """Raise `InputError` unless `x` is a dense matrix (..., N, channels)."""
+    refuse_tracing(x)
+    if not isinstance(x, Tensor) or is_sparse(x):
+        remedy = "x.to_dense()" if is_sparse(x) else "torch.as_tensor"
+        raise InputError(
+            f"got x as {type(x).__name__}, expected a dense tensor (N, {channels}): convert it by {remedy}"
+        )
+    if x.dim() < 2 or (channels > 0 and x.size(-1) != channels):
+        hint = ", or add a dimension by x.unsqueeze(-1)" if x.dim() == 1 else ""
+        raise InputError(
+            f"got x of shape {tuple(x.shape)}, expected (N, {channels}): features of this layer's in_channels{hint}"
+        )
+
+
+def refuse_tracing(x: Any) -> None:
+    """Raise `InputError` within the symbolic tracing of :func:`torch_geometric.nn.to_hetero`."""
+    if isinstance(x, torch.fx.Proxy):
+        raise InputError(
+            "layers of modes cannot be traced, as to_hetero and symbolic_trace do: modes belong to the nodes of one "
+            "type, so give each type a layer of its own, or take to_homogeneous()"
+        )
+
+
+def check_spectrum(
+    x: Tensor, modes: Tensor, eigs: Tensor | None, duals: Tensor | None, rank: int, graphs: Ragged | None
+) -> Tensor:
+    """The eigenvalues (r,) of one graph or (B, r), or their blocks (r, r) or (B, r, r), if all fits.
+
+    Raises:
+        InputError: Shapes or precisions do not fit, or complex eigenvalues do not stand beside their conjugates.
+    """
+    if eigs is None:
+        raise InputError("got modes without eigenvalues: pass both, or an operator")
+    count = 1 if graphs is None else len(graphs)
+    shapes = ((count, rank), (count, rank, rank)) + (((rank,),) if graphs is None else ())
+    if modes.shape != (x.size(-2), rank) or eigs.shape not in shapes:
+        hint = "" if graphs is not None or eigs.dim() < 2 or len(eigs) < 2 else ", or pass batch for several graphs"
+        expected = f"({rank},)" if graphs is None else f"({count}, {rank})"
+        raise InputError(
+            f"got modes {tuple(modes.shape)} and eigenvalues {tuple(eigs.shape)} for x {tuple(x.shape)}, expected "
+            f"({x.size(-2)}, {rank}) and {expected}: compute the modes of this graph with this rank{hint}"
+        )
+    if duals is not None and duals.shape != modes.shape:
+        raise InputError(f"got dual modes {tuple(duals.shape)}, expected the shape of the modes {tuple(modes.shape)}")
+    if not _same_precision(x, modes, eigs, duals):
+        raise InputError(
+            f"got modes of {modes.dtype} and eigenvalues of {eigs.dtype} for x of {x.dtype}, expected the same "
+            "precision, and real modes: convert them; of complex modes pass DMD.real_modes"
+        )
+    if eigs.is_complex():
+        _check_pairs(eigs)
+    return eigs.squeeze(0) if graphs is None and eigs.dim() > 1 else eigs
+
+
+def graphs_of(batch: Tensor | Ragged | None, eigs: Tensor | None, num_nodes: int) -> Ragged | None:
+    """The rows of each graph, of a batch vector (N,) or what was made of it; none for one graph.
+
+    Raises:
+        InputError: The batch vector is not sorted, or is of other nodes or graphs than modes and eigenvalues.
+    """
+    count = eigs.size(0) if eigs is not None and eigs.dim() > 1 else None
+    if isinstance(batch, Tensor):
+        if batch.dim() != 1 or batch.dtype != torch.int64:
+            raise InputError(f"got batch {tuple(batch.shape)} of {batch.dtype}, expected ({num_nodes},) of torch.int64")
+        if count is None:
+            shape = None if eigs is None else tuple(eigs.shape)
+            raise InputError(f"got batch for several graphs and eigenvalues {shape}, expected (graphs, r): a row each")
+        if len(batch) == 0 or int(batch.min()) < 0 or int(batch.max()) >= count:
+            names = f"of graphs {int(batch.min())} to {int(batch.max())}" if len(batch) else "without nodes"
+            raise InputError(f"got a batch {names}, and eigenvalues of {count}: pass the eigenvalues of this batch")
+        batch = Ragged.from_batch(batch, count)
+    if batch is not None and len(batch) != count:
+        shape = None if eigs is None else tuple(eigs.shape)
+        raise InputError(f"got {len(batch)} graphs and eigenvalues {shape}, expected a row for each")
+    if batch is not None and batch.num_rows != num_nodes:
+        raise InputError(f"got graphs of {batch.num_rows} nodes and features of {num_nodes}: pass those of one batch")
+    return batch
+
+
+def check_edges(edge_index: Any, edge_weight: Tensor | None) -> None:
+    """Raise `InputError` unless edges are (2, E), or a sparse adjacency, and weights (E,); reads no values."""
+    if edge_index is None:
+        raise InputError("this layer has a local term: pass edge_index")
+    if is_sparse(edge_index):
+        if edge_weight is not None:
+            raise InputError("got a sparse adjacency, whose entries are weights, and edge_weight: leave one out")
+        return
+    check_index(edge_index)
+    if edge_weight is not None:
+        check_weight(edge_weight, edge_index.size(1))
+
+
+def reverse(edge_index: Any) -> Any:
+    """The edges against their direction; of a sparse adjacency, its transpose in its own layout."""
+    if isinstance(edge_index, SparseTensor):
+        return edge_index.t()
+    if not is_sparse(edge_index):
+        return edge_index.flip(0)
+    transposed = edge_index.t()
+    return transposed.to_sparse_csr() if edge_index.layout == torch.sparse_csr else transposed
+
+
+def _same_precision(x: Tensor, modes: Tensor, eigs: Tensor, duals: Tensor | None) -> bool:
+    real = {modes.dtype} if duals is None else {modes.dtype, duals.dtype}
+    if torch.is_autocast_enabled(x.device.type):
+        return x.is_floating_point() and all(dtype.is_floating_point for dtype in real)
+    # There are no complex numbers of most lower precisions, so eigenvalues may keep theirs.
+    lower = x.dtype in (torch.bfloat16, torch.float16)
+    precision = eigs.real.dtype
+    return real == {x.dtype} and (precision == x.dtype or (lower and precision == torch.float32))
+
+
+def _check_pairs(eigs: Tensor) -> None:
+    # What reads values is for the user's own hands: neither a compiled graph nor the meta device has any.
+    if torch.compiler.is_compiling() or eigs.is_meta:
+        return
+    partner = torch.arange(eigs.size(-1), device=eigs.device) + eigs.imag.sign().long()
+    inside = (partner >= 0) & (partner < eigs.size(-1))
+    mates = eigs.gather(-1, torch.where(inside, partner, 0))
+    paired = inside & ((mates - eigs.conj()).abs() <= 1e-3 * eigs.abs())
+    if not bool(paired.all()):
+        place = tuple((~paired).nonzero()[0].tolist())
+        raise InputError(
+            f"got complex eigenvalues without their conjugates beside them, the first at {place}, "
+            f"{complex(eigs[place]):.3g}: expected pairs side by side, the positive imaginary part first, as DMD.eigs "
+            "has them, and none cut by a rank"
+        )
