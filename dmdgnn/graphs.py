@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch_geometric import EdgeIndex
 from torch_geometric.data import Data
-from torch_geometric.utils import is_sparse, to_edge_index
+from torch_geometric.utils import is_sparse as is_pyg_sparse
+from torch_geometric.utils import to_edge_index
 
 from dmdgnn.errors import InputError
 from dmdgnn.kernels.robust import check_finite
@@ -61,6 +62,11 @@ def edges(data: Data) -> tuple[Tensor, Tensor | None]:
     if edge_index.device != data.x.device:
         raise InputError(f"got edges on {edge_index.device} and features on {data.x.device}: move the graph with .to()")
     return edge_index, None if weight is None else _weight(weight, edge_index.size(1), data.x)
+
+
+def is_sparse(value: Any) -> bool:
+    """Whether a value is a sparse tensor of any layout, those in blocks, which PyG does not count, too."""
+    return is_pyg_sparse(value) or (isinstance(value, Tensor) and value.layout != torch.strided)
 
 
 def check_index(edge_index: Any) -> None:

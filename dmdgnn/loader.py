@@ -13,9 +13,10 @@ from torch.utils.data import DataLoader
 from torch_geometric.data import Batch, Data
 from torch_geometric.loader import NodeLoader
 from torch_geometric.typing import TensorFrame
-from torch_geometric.utils import is_sparse, select
+from torch_geometric.utils import select
 
 from dmdgnn.errors import InputError
+from dmdgnn.graphs import is_sparse
 
 
 class ModeLoader(DataLoader):
@@ -102,7 +103,7 @@ class ModeLoader(DataLoader):
 
     def collate(self, index: list[int]) -> Data:
         """The batch of these of the seeds."""
-        seeds = self.input_nodes[torch.as_tensor(index)]
+        seeds = self.input_nodes[torch.as_tensor(index, device="cpu")]
         if self.context is None:
             return self._rows(seeds, len(seeds))
         rest = self.num_nodes - len(seeds)
@@ -129,8 +130,9 @@ class ModeLoader(DataLoader):
             keys = list(self.dims)
             if "num_nodes" in batch:
                 batch.num_nodes = len(nodes)
-            batch.edge_index = torch.empty(2, 0, dtype=torch.int64)
-            batch.n_id = nodes
+            device = self.data[f"{self.names[0]}_modes"].device
+            batch.edge_index = torch.empty(2, 0, dtype=torch.int64, device=device)
+            batch.n_id = nodes.to(device)
         for key in keys:
             if key in self.dims:
                 batch[key] = _take(self.data[key], batch.n_id, self.dims[key])
@@ -187,11 +189,11 @@ class ModeLoader(DataLoader):
         if "batch" in key or not isinstance(value, Tensor):
             return False
         increment = self.data.__inc__(key, value)
-        return bool(torch.as_tensor(increment != 0).any())
+        return bool(increment.any() if isinstance(increment, Tensor) else increment)
 
     def _numbers(self, nodes: Any) -> Tensor:
         if nodes is None:
-            return torch.arange(self.num_nodes)
+            return torch.arange(self.num_nodes, device="cpu")
         given = nodes if isinstance(nodes, Tensor) else _tensor(nodes)
         if given is not None and given.dtype == torch.bool and given.shape == (self.num_nodes,):
             return given.nonzero().view(-1).cpu()
@@ -211,7 +213,7 @@ class ModeLoader(DataLoader):
 
 def _tensor(nodes: Any) -> Tensor | None:
     try:
-        return torch.as_tensor(nodes)
+        return torch.as_tensor(nodes, device="cpu")
     except (TypeError, ValueError, RuntimeError):
         return None
 
@@ -230,12 +232,12 @@ def _others(seeds: Tensor, count: int, num_nodes: int) -> Tensor:
     """Nodes but the seeds, drawn uniformly without replacement, in time that does not depend on the graph's size where
     they are few of it."""
     if 2 * (count + len(seeds)) > num_nodes:
-        free = torch.ones(num_nodes, dtype=torch.bool)
+        free = torch.ones(num_nodes, dtype=torch.bool, device="cpu")
         free[seeds] = False
         others = free.nonzero().view(-1)
     else:
         others = seeds.new_empty(0)
         while len(others) < count:
-            drawn = torch.cat([others, torch.randint(num_nodes, (2 * count,))]).unique()
+            drawn = torch.cat([others, torch.randint(num_nodes, (2 * count,), device="cpu")]).unique()
             others = drawn[~torch.isin(drawn, seeds)]
-    return others[torch.randperm(len(others))[:count]]
+    return others[torch.randperm(len(others), device="cpu")[:count]]

@@ -201,7 +201,7 @@ class LowRankOperator:
         or (N, r) if ragged.
 
         Raises:
-            FactorizationError: The eigenvectors do not make up the operator to half of its digits, as those of a
+            FactorizationError: The eigenvectors do not make up the operator to two thirds of its digits, as those of a
                 matrix that cannot be diagonalised: :meth:`real_form` may. Or :math:`R^T L` is singular, as it may be
                 for exact DMD modes, and there are no such modes at all.
         """

@@ -63,13 +63,13 @@ class Spectral:
         return relative.nan_to_num(nan=torch.inf)
 
     def poor(self, form: Form) -> Tensor:
-        """Which operators a form loses more than half of the digits of, bool (*batch)."""
+        """Which operators a form loses more than a third of the digits of, bool (*batch)."""
         return self.error(form) > tolerance(self.dtype)
 
 
 def tolerance(dtype: torch.dtype) -> float:
-    """Half of the digits of a dtype."""
-    return float(torch.finfo(dtype).eps ** 0.5)
+    """Two thirds of the digits of a dtype."""
+    return float(torch.finfo(dtype).eps ** (2 / 3))
 
 
 def eigenpairs(matrix: Tensor) -> tuple[Tensor, Tensor]:

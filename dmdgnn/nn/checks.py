@@ -7,21 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch_geometric.typing import SparseTensor
-from torch_geometric.utils import is_sparse
 
 from dmdgnn.errors import InputError
-from dmdgnn.graphs import check_index, check_weight
+from dmdgnn.graphs import check_index, check_weight, is_sparse
 from dmdgnn.kernels.ragged import Ragged
 
 
 def check_features(x: Any, channels: int) -> None:
     """Raise `InputError` unless `x` is a dense matrix (..., N, channels)."""
-    refuse_tracing(x)
-    if not isinstance(x, Tensor) or is_sparse(x):
-        remedy = "x.to_dense()" if is_sparse(x) else "torch.as_tensor"
-        raise InputError(
-            f"got x as {type(x).__name__}, expected a dense tensor (N, {channels}): convert it by {remedy}"
-        )
+    check_dense(x)
     if x.dim() < 2 or (channels > 0 and x.size(-1) != channels):
         hint = ", or add a dimension by x.unsqueeze(-1)" if x.dim() == 1 else ""
         raise InputError(
@@ -29,13 +23,17 @@ def check_features(x: Any, channels: int) -> None:
         )
 
 
-def refuse_tracing(x: Any) -> None:
-    """Raise `InputError` within the symbolic tracing of :func:`torch_geometric.nn.to_hetero`."""
+def check_dense(x: Any) -> None:
+    """Raise `InputError` unless `x` is a dense tensor, and within the tracing of :func:`torch_geometric.nn.to_hetero`."""
     if isinstance(x, torch.fx.Proxy):
         raise InputError(
             "layers of modes cannot be traced, as to_hetero and symbolic_trace do: modes belong to the nodes of one "
             "type, so give each type a layer of its own, or take to_homogeneous()"
         )
+    if not isinstance(x, Tensor) or is_sparse(x):
+        got = f"a tensor of {x.layout}" if isinstance(x, Tensor) else type(x).__name__
+        remedy = "x.to_dense()" if is_sparse(x) else "torch.as_tensor"
+        raise InputError(f"got x as {got}, expected a dense tensor: convert it by {remedy}")
 
 
 def check_spectrum(
@@ -48,6 +46,9 @@ def check_spectrum(
     """
     if eigs is None:
         raise InputError("got modes without eigenvalues: pass both, or an operator")
+    for name, value in (("modes", modes), ("eigenvalues", eigs), ("dual modes", modes if duals is None else duals)):
+        if not isinstance(value, Tensor):
+            raise InputError(f"got {name} as {type(value).__name__}, expected a tensor, as AddDMDModes stores it")
     count = 1 if graphs is None else len(graphs)
     shapes = ((count, rank), (count, rank, rank)) + (((rank,),) if graphs is None else ())
     if modes.shape != (x.size(-2), rank) or eigs.shape not in shapes:
@@ -75,23 +76,38 @@ def graphs_of(batch: Tensor | Ragged | None, eigs: Tensor | None, num_nodes: int
     Raises:
         InputError: The batch vector is not sorted, or is of other nodes or graphs than modes and eigenvalues.
     """
-    count = eigs.size(0) if eigs is not None and eigs.dim() > 1 else None
+    if batch is None:
+        return None
+    count = eigs.size(0) if isinstance(eigs, Tensor) and eigs.dim() > 1 else None
     if isinstance(batch, Tensor):
         if batch.dim() != 1 or batch.dtype != torch.int64:
             raise InputError(f"got batch {tuple(batch.shape)} of {batch.dtype}, expected ({num_nodes},) of torch.int64")
+        _check_nodes(len(batch), num_nodes)
         if count is None:
             shape = None if eigs is None else tuple(eigs.shape)
             raise InputError(f"got batch for several graphs and eigenvalues {shape}, expected (graphs, r): a row each")
         if len(batch) == 0 or int(batch.min()) < 0 or int(batch.max()) >= count:
             names = f"of graphs {int(batch.min())} to {int(batch.max())}" if len(batch) else "without nodes"
             raise InputError(f"got a batch {names}, and eigenvalues of {count}: pass the eigenvalues of this batch")
+        missing = count - len(batch.unique())
+        if missing:
+            raise InputError(
+                f"got eigenvalues of {count} graphs, {missing} of which have no node in batch: pass the eigenvalues of "
+                "this batch"
+            )
         batch = Ragged.from_batch(batch, count)
-    if batch is not None and len(batch) != count:
+    if not isinstance(batch, Ragged):
+        raise InputError(f"got batch as {type(batch).__name__}, expected a tensor (N,) or a dmdgnn.kernels.Ragged")
+    if len(batch) != count:
         shape = None if eigs is None else tuple(eigs.shape)
         raise InputError(f"got {len(batch)} graphs and eigenvalues {shape}, expected a row for each")
-    if batch is not None and batch.num_rows != num_nodes:
-        raise InputError(f"got graphs of {batch.num_rows} nodes and features of {num_nodes}: pass those of one batch")
+    _check_nodes(batch.num_rows, num_nodes)
     return batch
+
+
+def _check_nodes(of_graphs: int, of_features: int) -> None:
+    if of_graphs != of_features:
+        raise InputError(f"got graphs of {of_graphs} nodes and features of {of_features}: pass those of one batch")
 
 
 def check_edges(edge_index: Any, edge_weight: Tensor | None) -> None:

@@ -148,6 +148,7 @@ class DirDMDConv(torch.nn.Module):
         in_duals: Tensor | None = None,
     ) -> Tensor:
         """Convolve `x`; see the class for shapes."""
+        check_features(x, self.in_channels)
         batch = graphs_of(batch, out_eigs, x.size(-2)) if isinstance(batch, Tensor) and out_eigs is not None else batch
         out: Tensor = self._mix(
             self.conv_out(x, out_modes, out_eigs, batch=batch, duals=out_duals),

@@ -14,7 +14,7 @@ from torch_geometric.nn.resolver import activation_resolver, normalization_resol
 from torch_geometric.typing import Adj
 
 from dmdgnn.kernels.ragged import Ragged
-from dmdgnn.nn.checks import check_edges
+from dmdgnn.nn.checks import check_edges, check_features
 from dmdgnn.nn.dmd_conv import DMDConv
 from dmdgnn.operator import LowRankOperator
 
@@ -120,6 +120,7 @@ class DMDGPSConv(torch.nn.Module):
         **kwargs: Any,
     ) -> Tensor:
         """Apply the block to `x`; see the class for shapes."""
+        check_features(x, self.channels)
         given = {}
         if self.norm_with_batch:
             given["batch"] = _vector(batch) if isinstance(batch, Ragged) else batch

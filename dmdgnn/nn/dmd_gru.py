@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dmdgnn.errors import InputError
 from dmdgnn.kernels.ragged import Ragged
-from dmdgnn.nn.checks import check_features, graphs_of, refuse_tracing
+from dmdgnn.nn.checks import check_dense, check_features, graphs_of
 from dmdgnn.nn.dmd_conv import DMDConv
 
 
@@ -164,9 +164,9 @@ class DMDGRU(torch.nn.Module):
         dmd_duals: Tensor | None = None,
     ) -> Tensor:
         """Forecasts of all nodes; see the class for shapes."""
-        refuse_tracing(x)
+        check_dense(x)
         steps = _steps(x, self.cell.in_channels)
-        graphs = graphs_of(batch, dmd_eigs, len(x))  # once for all steps
+        graphs = graphs_of(batch, dmd_eigs, x.size(0))  # once for all steps
         h: Tensor | None = None
         for step in steps:
             h = self.cell(step, h, dmd_modes, dmd_eigs, edge_index, edge_weight, graphs, dmd_duals)
@@ -177,7 +177,7 @@ class DMDGRU(torch.nn.Module):
 def _steps(x: Tensor, channels: int) -> tuple[Tensor, ...]:
     """Features (N, channels) of each step."""
     if x.dim() == 2 and x.size(1) and x.size(1) % channels == 0:
-        x = x.view(len(x), -1, channels)
+        x = x.unflatten(1, (-1, channels))
     if x.dim() != 3 or x.size(1) == 0 or x.size(2) != channels:
         raise InputError(
             f"got features of shape {tuple(x.shape)}, expected (N, T * {channels}) or (N, T, {channels}) with T >= 1, "

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dmdgnn.nn.checks import check_features
 from dmdgnn.nn.models import DMDGNN
 
 
@@ -85,6 +86,7 @@ class DMDEncoder(torch.nn.Module):
         dmd_duals: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Embeddings of all nodes; see the class for shapes."""
+        check_features(x, self.in_channels)
         z: Tensor = self.gnn(x, edge_index, dmd_modes, dmd_eigs, edge_weight, dmd_duals=dmd_duals)
         if not self.variational:
             return z

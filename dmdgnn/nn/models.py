@@ -86,6 +86,7 @@ class GraphDMD(torch.nn.Module):
         dmd_duals: Tensor | None = None,
     ) -> Tensor:
         """Outputs of all nodes; see the class for shapes."""
+        check_features(x, self.in_channels)
         h = self.conv(x, dmd_modes, dmd_eigs, edge_index, edge_weight, duals=dmd_duals)
         out: Tensor = self.dropout(self.lin(h)) if self.act is None else self.lin(self.dropout(self.act(h)))
         return out
@@ -244,9 +245,9 @@ class DMDGNN(BasicGNN):
             _check_batch(batch, attr)
             seen.append(batch.n_id[: batch.batch_size].cpu())
             summary.add(batch, batch.x)
-        order = torch.cat([torch.empty(0, dtype=torch.int64), *seen])
+        order = torch.cat([torch.empty(0, dtype=torch.int64, device="cpu"), *seen])
         num_nodes = loader.data.num_nodes if hasattr(loader, "data") else len(order)
-        if not len(order) or not torch.equal(order.sort().values, torch.arange(num_nodes)):
+        if not len(order) or not torch.equal(order.sort().values, torch.arange(num_nodes, device="cpu")):
             raise InputError(
                 f"the batches have {len(order)} seeds, {len(order.unique())} of them different, expected all nodes "
                 "once, in every pass: leave out input_nodes and drop_last, and give a loader, no generator"
