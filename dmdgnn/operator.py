@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dmdgnn.errors import FactorizationError, InputError, MissingPackageError
 from dmdgnn.kernels.ragged import Ragged
-from dmdgnn.precision import full_precision
+from dmdgnn.precision import full_precision, is_lowered
 from dmdgnn.spectral import Form, Spectral, tolerance
 
 
@@ -126,7 +126,7 @@ class LowRankOperator:
     def _check(self, x: Tensor) -> None:
         batch = self.left.shape[:-2]
         # Within autocast, states of a lower precision are right, and the product is one.
-        lowered = torch.is_autocast_enabled(x.device.type) and x.is_floating_point()
+        lowered = is_lowered(x.device) and x.is_floating_point()
         fits = x.dtype == self.dtype or lowered
         if x.shape[:-1] != (*batch, self.left.size(-2)) or not fits or x.device != self.device:
             expected = (*batch, self.left.size(-2), "F")

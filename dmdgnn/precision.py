@@ -15,6 +15,11 @@ T = TypeVar("T")
 AUTOCAST_DEVICES = ("cpu", "cuda", "mps", "xpu")
 
 
+def is_lowered(device: torch.device) -> bool:
+    """Whether autocast is on for a device."""
+    return device.type in AUTOCAST_DEVICES and torch.is_autocast_enabled(device.type)
+
+
 def full_precision(function: Callable[P, T]) -> Callable[P, T]:
     """A function that computes in the dtypes of its inputs, within :class:`torch.autocast`, too: factorisations have no
     lower precision, and modes would lose half of their digits for good."""

@@ -11,6 +11,7 @@ from torch_geometric.typing import SparseTensor
 from dmdgnn.errors import InputError
 from dmdgnn.graphs import check_index, check_weight, is_sparse
 from dmdgnn.kernels.ragged import Ragged
+from dmdgnn.precision import is_lowered
 
 
 def check_features(x: Any, channels: int) -> None:
@@ -24,7 +25,7 @@ def check_features(x: Any, channels: int) -> None:
 
 
 def check_dense(x: Any) -> None:
-    """Raise `InputError` unless `x` is a dense tensor, and within the tracing of :func:`torch_geometric.nn.to_hetero`."""
+    """Raise `InputError` unless `x` is a dense tensor, and where :func:`torch_geometric.nn.to_hetero` traces."""
     if isinstance(x, torch.fx.Proxy):
         raise InputError(
             "layers of modes cannot be traced, as to_hetero and symbolic_trace do: modes belong to the nodes of one "
@@ -135,7 +136,7 @@ def reverse(edge_index: Any) -> Any:
 
 def _same_precision(x: Tensor, modes: Tensor, eigs: Tensor, duals: Tensor | None) -> bool:
     real = {modes.dtype} if duals is None else {modes.dtype, duals.dtype}
-    if torch.is_autocast_enabled(x.device.type):
+    if is_lowered(x.device):
         return x.is_floating_point() and all(dtype.is_floating_point for dtype in real)
     # There are no complex numbers of most lower precisions, so eigenvalues may keep theirs.
     lower = x.dtype in (torch.bfloat16, torch.float16)
