@@ -1,6 +1,7 @@
 """All forms that a graph may come in give the same modes, or are refused by name."""
 
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from dmdgnn.dynamics import AllenCahn, FeaturePropagation, HeatDiffusion, Hidden
 from dmdgnn.nn import DMDGNN, DMDGPS, DecoupledDMD, DirDMDConv, DMDConv, DMDEncoder
 from dmdgnn.transforms import AddDMDModes
 
+pytestmark = pytest.mark.filterwarnings("ignore:Sparse")
 N, F = 6, 4
 DYNAMICS = [
     *(FeaturePropagation(direction=direction) for direction in ("undirected", "forward", "backward")),
@@ -133,7 +135,10 @@ def test_graphs_in_a_batch_come_in_all_forms(data):
 X = torch.randn(N, F, generator=torch.Generator().manual_seed(0))
 EDGES = torch.tensor([[0, 1, 2, 3], [1, 2, 3, 4]])
 WEIGHT = torch.rand(4)
-ADJACENCY = torch.eye(N).to_sparse_csr()
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # torch says once that such tensors are in beta
+    ADJACENCY, SMALL = torch.eye(N).to_sparse_csr(), torch.eye(5).to_sparse_csr()
+    IN_BLOCKS, SPARSE_X = torch.eye(N).to_sparse_bsr((2, 2)), X.to_sparse_csr()
 BAD = [
     ({"edge_index": EDGES.T}, "shape (4, 2), expected (2, E), sources in the first row: transpose it"),
     ({"edge_index": EDGES[:1]}, "shape (1, 4), expected (2, E)"),
@@ -155,13 +160,13 @@ BAD = [
     ),
     ({"edge_weight": torch.tensor([-3.0, 1, 1, 1])}, "node 0 has the degree -2"),
     ({"x": X.to_sparse()}, "sparse features, expected a dense matrix (N, F): convert them with x.to_dense()"),
-    ({"x": X.to_sparse_csr()}, "sparse features"),
+    ({"x": SPARSE_X}, "sparse features"),
     ({"x": X.numpy()}, "features as ndarray, expected a tensor (N, F)"),
     ({"x": X.to(torch.complex64)}, "torch.complex64, expected (N, F) of torch.float32 or torch.float64"),
     ({"x": X.index_fill(0, torch.tensor(3), float("inf"))}, "x has 4 NaN or infinite entries, the first at (3, 0)"),
     ({"num_nodes": 9}, "num_nodes=9 and features of 6 nodes"),
-    ({"edge_index": None, "adj_t": torch.eye(5).to_sparse_csr()}, "adjacency of shape (5, 5), expected (6, 6)"),
-    ({"edge_index": None, "adj_t": torch.eye(N).to_sparse_bsr((2, 2))}, "expected CSR, CSC or COO"),
+    ({"edge_index": None, "adj_t": SMALL}, "adjacency of shape (5, 5), expected (6, 6)"),
+    ({"edge_index": None, "adj_t": IN_BLOCKS}, "expected CSR, CSC or COO"),
     ({"edge_index": None, "adj_t": ADJACENCY, "edge_weight": WEIGHT}, "and edge_weight: leave one out"),
 ]
 
