@@ -68,7 +68,7 @@ class Propagation(Evolution):
         elif self.direction == "backward":
             edge_index = edge_index.flip(0)
         degree = scatter(edge_weight, edge_index[1], dim_size=num_nodes)
-        _check_degrees(degree, edge_weight)
+        _check_degrees(degree.detach(), edge_weight.detach())
         if self.normalization == "sym":
             edge_index, edge_weight = gcn_norm(edge_index, edge_weight, num_nodes, add_self_loops=False, dtype=dtype)
         else:

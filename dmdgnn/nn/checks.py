@@ -148,6 +148,7 @@ def _check_pairs(eigs: Tensor) -> None:
     # What reads values is for the user's own hands: neither a compiled graph nor the meta device has any.
     if torch.compiler.is_compiling() or eigs.is_meta:
         return
+    eigs = eigs.detach()
     partner = torch.arange(eigs.size(-1), device=eigs.device) + eigs.imag.sign().long()
     inside = (partner >= 0) & (partner < eigs.size(-1))
     mates = eigs.gather(-1, torch.where(inside, partner, 0))

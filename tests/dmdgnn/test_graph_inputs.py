@@ -19,7 +19,7 @@ from dmdgnn.dynamics import AllenCahn, FeaturePropagation, HeatDiffusion, Hidden
 from dmdgnn.nn import DMDGNN, DMDGPS, DecoupledDMD, DirDMDConv, DMDConv, DMDEncoder
 from dmdgnn.transforms import AddDMDModes
 
-pytestmark = pytest.mark.filterwarnings("ignore:Sparse")
+pytestmark = pytest.mark.filterwarnings("ignore:Sparse", "ignore:Converting sparse")
 N, F = 6, 4
 DYNAMICS = [
     *(FeaturePropagation(direction=direction) for direction in ("undirected", "forward", "backward")),
