@@ -79,7 +79,6 @@ class DecoupledDMD(torch.nn.Module):
         self.rank = rank
         self.num_layers = num_layers
         self.norm = norm
-        self.local = local
         self.gate = gate
         self.heads = heads
         self.degree = degree
@@ -103,6 +102,12 @@ class DecoupledDMD(torch.nn.Module):
             bias=False,
             weight=False,
         )
+
+    @property
+    def local(self) -> torch.nn.Module | None:
+        """The local layer, if there is one."""
+        part: torch.nn.Module | None = self.prop.local
+        return part
 
     def reset_parameters(self) -> None:
         """Reset all learnable parameters."""

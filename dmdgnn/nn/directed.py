@@ -126,6 +126,12 @@ class DirDMDConv(torch.nn.Module):
         self.register_parameter("bias", Parameter(torch.empty(out_channels)) if bias else None)
         self.reset_parameters()
 
+    @property
+    def local(self) -> torch.nn.Module | None:
+        """The local layer along the edges, if there is one."""
+        part: torch.nn.Module | None = self.local_out
+        return part
+
     def reset_parameters(self) -> None:
         """Reset all learnable parameters."""
         for part in self.children():
@@ -274,9 +280,14 @@ class DirDMDGNN(BasicGNN):
         self.heads = heads
         self.degree = degree
         self.skip = skip
-        self.local = local
         self.gate = gate
         self.bias = bias
+
+    @property
+    def local(self) -> torch.nn.Module | None:
+        """The local layer of the first convolution, if there is one."""
+        part: torch.nn.Module | None = self.convs[0].local
+        return part
 
     def init_conv(self, in_channels: int, out_channels: int, heads: int = 1, **kwargs: Any) -> DirDMDConv:
         """One layer."""

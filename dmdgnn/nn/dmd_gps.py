@@ -74,14 +74,12 @@ class DMDGPS(torch.nn.Module):
         self.hidden_channels = hidden_channels
         self.num_layers = num_layers
         self.out_channels = hidden_channels if out_channels is None else out_channels
-        self.act = act
         self.act_kwargs = act_kwargs
-        self.norm = norm
+        self.norm = norm if isinstance(norm, str) else None
         self.norm_kwargs = norm_kwargs
         self.rank = rank
         self.heads = hidden_channels if heads is None else heads
         self.degree = degree
-        self.local = local
         self.gate = gate
         self.dropout = float(dropout)
         self.lin_in = Linear(in_channels, hidden_channels)
@@ -102,6 +100,18 @@ class DMDGPS(torch.nn.Module):
             for _ in range(num_layers)
         )
         self.lin_out = Linear(hidden_channels, self.out_channels)
+
+    @property
+    def local(self) -> torch.nn.Module | None:
+        """The local layer of the first block, if there is one."""
+        part: torch.nn.Module | None = self.blocks[0].conv  # type: ignore[assignment]
+        return part
+
+    @property
+    def act(self) -> torch.nn.Module:
+        """The activation of the first block."""
+        part: torch.nn.Module = self.blocks[0].act  # type: ignore[assignment]
+        return part
 
     def reset_parameters(self) -> None:
         """Reset all learnable parameters."""

@@ -85,9 +85,8 @@ class DMDGPSConv(torch.nn.Module):
         self.rank = rank
         self.heads = heads
         self.degree = degree
-        self.act = act
         self.act_kwargs = act_kwargs
-        self.norm = norm
+        self.norm = norm if isinstance(norm, str) else None
         self.norm_kwargs = norm_kwargs
         self.gate = gate
         self.dropout = float(dropout)
@@ -103,6 +102,11 @@ class DMDGPSConv(torch.nn.Module):
             normalization_resolver(norm, channels, **(norm_kwargs or {})) for _ in range(3)
         )
         self.norm_with_batch = norm is not None and "batch" in inspect.signature(self.norm1.forward).parameters
+
+    @property
+    def act(self) -> torch.nn.Module:
+        """The activation in the MLP."""
+        return self.mlp[1]
 
     def reset_parameters(self) -> None:
         """Reset all learnable parameters."""

@@ -68,9 +68,14 @@ class DMDEncoder(torch.nn.Module):
         self.rank = rank
         self.num_layers = num_layers
         self.variational = variational
-        self.local = local
         width = 2 * out_channels if variational else out_channels
         self.gnn = DMDGNN(in_channels, hidden_channels, num_layers, width, rank=rank, local=local, **kwargs)
+
+    @property
+    def local(self) -> torch.nn.Module | None:
+        """The local layer of the first convolution, if there is one."""
+        part: torch.nn.Module | None = self.gnn.local
+        return part
 
     def reset_parameters(self) -> None:
         """Reset all learnable parameters."""

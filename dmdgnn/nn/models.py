@@ -186,9 +186,14 @@ class DMDGNN(BasicGNN):
         self.heads = heads
         self.degree = degree
         self.skip = skip
-        self.local = local
         self.gate = gate
         self.bias = bias
+
+    @property
+    def local(self) -> torch.nn.Module | None:
+        """The local layer of the first convolution, if there is one."""
+        part: torch.nn.Module | None = self.convs[0].local
+        return part
 
     def init_conv(self, in_channels: int, out_channels: int, heads: int = 1, **kwargs: Any) -> DMDConv:
         """One layer."""

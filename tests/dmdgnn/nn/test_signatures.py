@@ -1,9 +1,11 @@
 """Arguments of layers and models: one order, and readable afterwards."""
 
 import inspect
+import pickle
 
 import pytest
 import torch
+from torch_geometric.nn import GCNConv, SGConv
 from torch_geometric.nn.models.basic_gnn import BasicGNN
 
 from dmdgnn import nn
@@ -35,7 +37,7 @@ def test_arguments_are_attributes(name):
     needed = {key: LEAST[key] for key, p in parameters(kind).items() if p.default is p.empty and key in LEAST}
     built = kind(**needed)
     for key, p in parameters(kind).items():
-        if p.kind is not p.VAR_KEYWORD:
+        if p.kind is not p.VAR_KEYWORD and key != "jk":  # PyG has `jk_mode`, and the module as `jk`
             assert hasattr(built, key), key
     assert all(getattr(built, key) == value for key, value in needed.items())
 
@@ -59,6 +61,18 @@ def test_models_of_layers_are_called_as_basic_gnn(name):
     with pytest.raises(TypeError, match="unexpected keyword"):
         kind(4, 6, 2, 3, rank=2, ranks=3)
     assert kind(4, 6, 2, rank=2).out_channels == 6
+
+
+@pytest.mark.parametrize(
+    "name", ["DMDConv", "DirDMDConv", "DMDGNN", "DirDMDGNN", "DMDGPS", "DMDEncoder", "DecoupledDMD"]
+)
+def test_the_local_layer_is_read_where_it_is(name):
+    kind = getattr(nn, name)
+    sizes = {key: LEAST[key] for key in parameters(kind) if key.endswith("channels") or key in ("num_layers", "rank")}
+    sizes["out_channels"] = 4
+    built = kind(**sizes, local=lambda i, o: GCNConv(i, o) if i != o else SGConv(i, o))
+    assert isinstance(built.local, GCNConv | SGConv)
+    pickle.dumps(built)  # no function that made it is kept
 
 
 def test_settings_of_transforms_are_attributes():
