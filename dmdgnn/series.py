@@ -44,7 +44,7 @@ class AddSeriesModes(BaseTransform):
         rank: Number of modes r, or 'optimal', see :class:`dmdgnn.DMD`.
         energy: Instead of `rank`, the share of squared singular values to keep at least.
         stride: Steps h from one state to the other: best as many as a forecast is ahead.
-        blocks: Whether `dmd_eigs` are blocks: True for lower precisions and ONNX, which have no complex numbers; by
+        blocks: Whether `dmd_eigs` are blocks: True for precisions and exports without complex numbers; by
             default, 'auto', where the eigenvectors do not make up the operator; False to refuse such states.
 
     Raises:

@@ -51,8 +51,8 @@ class AddDMDModes(BaseTransform):
             eigenvalues, as 2 x 2 blocks where they are complex, see :attr:`dmdgnn.DMD.blocks`,
             :math:`\Phi \Lambda \Psi^{\top}` is the operator on the span of the modes: the whole operator for projected
             modes, which without `duals` is so for symmetric dynamics only, where :math:`\Psi = \Phi`.
-        blocks: Whether `dmd_eigs` are real blocks, (1, r, r) or (graphs, r, r), which layers take, too: True for lower
-            precisions and ONNX, which have no complex numbers. By default, 'auto', they are where `duals` are asked for
+        blocks: Whether `dmd_eigs` are real blocks, (1, r, r) or (graphs, r, r), which layers take, too: True for
+            precisions and exports without complex numbers. By default, 'auto', they are where `duals` are asked for
             and the eigenvectors do not make up the operator of a graph, as those of a chain or of any directed graph
             without cycles do not: then modes are an orthonormal change of the basis of the subspace, in which blocks
             are a real Schur form. For graphs that are to be batched later, choose True or False: False refuses such
