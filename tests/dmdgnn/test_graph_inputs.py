@@ -229,8 +229,10 @@ def test_layers_take_the_forms_that_those_of_pyg_take(name):
         adjacency = form.get("adj_t") if form.get("edge_index") is None else form.edge_index
         unsupported = isinstance(adjacency, torch.Tensor) and adjacency.layout == torch.sparse_csc
         int32 = isinstance(adjacency, EdgeIndex) and adjacency.dtype == torch.int32
-        if not unsupported and not int32:
-            torch.testing.assert_close(call(name, data, adjacency, form.get("edge_weight")), expected)
+        weight = form.get("edge_weight")
+        other = weight is not None and weight.dtype != data.x.dtype  # layers of PyG convert no weights
+        if not unsupported and not int32 and not other:
+            torch.testing.assert_close(call(name, data, adjacency, weight), expected)
 
 
 @pytest.mark.parametrize("name", MODELS)
