@@ -25,7 +25,7 @@ class LowRankOperator:
         ptr: For a ragged batch, the first row of each graph and the number of rows at last, (B + 1,), int64;
             then N counts the rows of all graphs. Or a :class:`dmdgnn.kernels.Ragged` made of it.
 
-    All factors are real and share dtype and device. A product costs :math:`O(N r F)`, does not synchronise with a GPU
+    All factors share dtype and device; they are real, or complex for an operator on complex states. A product costs :math:`O(N r F)`, does not synchronise with a GPU
     and by :meth:`matmul` compiles to one graph with :func:`torch.compile`. Gradients flow to all factors.
 
     Raises:
@@ -58,8 +58,8 @@ class LowRankOperator:
             )
         if ragged is not None and ragged.num_rows != left.size(0):
             raise InputError(f"got ptr for {ragged.num_rows} rows, but left has {left.size(0)}")
-        if not left.is_floating_point():
-            raise InputError(f"got factors of {left.dtype}, expected a real floating point type")
+        if not (left.is_floating_point() or left.is_complex()):
+            raise InputError(f"got factors of {left.dtype}, expected a floating point or complex type")
         if len({(factor.dtype, factor.device) for factor in (left, core, right)}) > 1:
             raise InputError("the factors differ in dtype or device: convert them with .to(...)")
         self.left = left
@@ -179,6 +179,8 @@ class LowRankOperator:
         """Eigenvectors of K for :attr:`eigs`, complex, shape (*batch, N, r), or (N, r) if ragged."""
         vectors = torch.linalg.eig(self._reduced).eigenvectors
         vectors = self._square_core.to(vectors.dtype) @ vectors
+        if self.left.is_complex():
+            return self._lift(vectors)
         return torch.complex(self._lift(vectors.real), self._lift(vectors.imag))
 
     def spectrum(self) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,0 +1,113 @@
+"""Snapshot pairs of series: one or several, with delays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from dmdgnn.errors import InputError
+from dmdgnn.kernels.moments import check_pair
+from dmdgnn.kernels.robust import check_finite
+from dmdgnn.kernels.thin_svd import check_matrix
+
+Series = Tensor | Sequence[Tensor]
+
+
+class Pairs(NamedTuple):
+    """Snapshots X and those a step later Y (*batch, d N, F), of one trajectory or of several side by side.
+
+    Args:
+        X: Snapshots.
+        Y: Their successors.
+        widths: Pairs of each trajectory.
+        series: Whether the successors are those of the same trajectory, not given apart.
+        several: Whether the trajectories came as a list.
+    """
+
+    X: Tensor
+    Y: Tensor
+    widths: tuple[int, ...]
+    series: bool
+    several: bool
+
+    @classmethod
+    def of(cls, X: Series, Y: Series | None, delays: int) -> Pairs:
+        """From one matrix, or a list of them, and the successors where these are given."""
+        if Y is not None and delays > 1:
+            raise InputError("delays make snapshots of one series: leave Y out")
+        if not isinstance(X, list | tuple):
+            if isinstance(Y, list | tuple):
+                raise InputError("got several Y for one X: give a list of both")
+            pairs = _pair("X", X, Y, delays)
+            return cls(*pairs, (pairs[0].size(-1),), Y is None, False)
+        if not X or (Y is not None and not (isinstance(Y, list | tuple) and len(Y) == len(X))):
+            raise InputError(f"got a list of {len(X)} X, expected at least one, and as many Y or none")
+        parts = [
+            _pair(f"X[{place}]", part, None if Y is None else Y[place], delays) for place, part in enumerate(X)
+        ]
+        for place, (part, _) in enumerate(parts):
+            first = parts[0][0]
+            if part.dim() != 2 or (part.size(0), part.dtype, part.device) != (first.size(0), first.dtype, first.device):
+                raise InputError(
+                    f"X[{place}] has {len(part) // delays} states in shape {tuple(X[place].shape)}, {part.dtype}, "
+                    f"{part.device}; expected (N, T) as X[0], {first.size(0) // delays} states, {first.dtype}, "
+                    f"{first.device}"
+                )
+        both = (torch.cat(list(side), dim=-1) for side in zip(*parts, strict=True))
+        return cls(*both, tuple(part.size(-1) for part, _ in parts), Y is None, True)
+
+    @property
+    def first(self) -> Tensor:
+        """The first snapshot of each trajectory (*batch, d N, trajectories)."""
+        return torch.cat([part[..., :1] for part in self.X.split(self.widths, dim=-1)], dim=-1)
+
+    @property
+    def last(self) -> Tensor:
+        """The last one of each (*batch, d N, trajectories), which nothing follows."""
+        return torch.cat([part[..., -1:] for part in self.Y.split(self.widths, dim=-1)], dim=-1)
+
+    def snapshots(self) -> list[Tensor]:
+        """All snapshots of each trajectory in order."""
+        X, Y = (side.split(self.widths, dim=-1) for side in (self.X, self.Y))
+        return [torch.cat([x, y[..., -1:]], dim=-1) if self.series else x for x, y in zip(X, Y, strict=True)]
+
+    def side_by_side(self, control: Series) -> Tensor:
+        """Inputs (q, F), one column for each pair, of one matrix or of one for each trajectory; a last column of a
+        series, which no state follows, is left out."""
+        controls = list(control) if isinstance(control, list | tuple) else [control]
+        if len(controls) != len(self.widths) or isinstance(control, list | tuple) != self.several:
+            raise InputError(f"got {len(controls)} controls for {len(self.widths)} trajectories, expected one for each")
+        for part, width in zip(controls, self.widths, strict=True):
+            check_matrix("control", part)
+            check_finite("control", part)
+            if self.X.dim() != 2 or part.dim() != 2 or part.size(1) not in (width, width + self.series):
+                raise InputError(f"got control of shape {tuple(part.shape)}, expected (q, {width})")
+            if part.size(0) != controls[0].size(0):
+                raise InputError(f"got controls of {controls[0].size(0)} and of {part.size(0)} inputs, expected as many")
+        return torch.cat([part[:, :width] for part, width in zip(controls, self.widths, strict=True)], dim=1).to(self.X)
+
+
+def stacked(states: Tensor, delays: int) -> Tensor:
+    """Hankel form (*batch, d N, T - d + 1) of states (*batch, N, T): each column d consecutive ones, oldest on top."""
+    if delays == 1:
+        return states
+    width = states.size(-1) - delays + 1
+    return torch.cat([states[..., delay : delay + width] for delay in range(delays)], dim=-2)
+
+
+def _pair(name: str, X: Tensor, Y: Tensor | None, delays: int) -> tuple[Tensor, Tensor]:
+    check_matrix(name, X)
+    if Y is not None:
+        check_pair(X, Y)
+        return X, Y
+    check_finite(name, X)
+    if X.size(-1) <= delays:
+        raise InputError(
+            f"got {X.size(-1)} states and no Y, expected at least {delays + 1}, a snapshot and one after it, "
+            f"in the columns of {name}"
+        )
+    snapshots = stacked(X, delays)
+    return snapshots[..., :-1], snapshots[..., 1:]
