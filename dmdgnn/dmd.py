@@ -66,8 +66,8 @@ class DMD(Evolution):
 
               .. math:: K = \mathop{\mathrm{argmin}}_{\mathrm{rank} K \le r} \|K X - Y\|_F^2 + \lambda \|K\|_F^2 .
 
-              `rank` and `energy` then count directions of the fitted Y, whose norms are `singular_values`; the numerical
-              rank of X is kept whole, so that noisy snapshots need `ridge`. Modes are exact and projected ones at once.
+              Rank and energy are then those of the fitted Y, as `singular_values` are. X keeps its numerical rank, so
+              that noisy snapshots need `ridge`. Modes are exact and projected ones at once.
         ridge: Penalty :math:`\lambda \ge 0` in the least squares problem
             :math:`\|K X - Y\|_F^2 + \lambda \|K\|_F^2`, in units of squared entries of X.
         forward_backward: Take the mean of forward and inverse backward dynamics, which removes the bias of noise
@@ -77,8 +77,8 @@ class DMD(Evolution):
             :math:`K = M - M^{-1} E^2 / 2`, of the same eigenvalues to second order in E.
         total_least_squares: First project the columns of both snapshots on the r leading right singular vectors of
             :math:`[X; Y]`, which removes the bias of noise, too (Hemati et al., https://arxiv.org/abs/1502.03854).
-            Without a number as rank, r is what the rule gives for X. It must be less than the number of snapshots:
-            there is nothing to remove else.
+            Without a number as rank, r is what the rule gives for X. If that is the number of snapshots, nothing would
+            be removed, which is refused.
         delays: Number d of consecutive states of a series that make up one snapshot (Hankel DMD): state t becomes
             the rows :math:`[x_t; x_{t+1}; \dots; x_{t+d-1}]`.
         center: First take from X and from Y the mean of each row over the columns, so that the operator is that of
@@ -262,7 +262,7 @@ class DMD(Evolution):
         S, reduced, encoder, fitted._shadows = self._factorisation().of_moments(moments)
         fitted.singular_values, fitted._reduced, fitted._encoder = S, reduced, encoder
         whiten = encoder.whiten
-        fitted._image_moments = tuple(whiten.mH @ side @ whiten for side in (moments.XY, moments.YY))
+        fitted._image_moments = whiten.mH @ moments.XY @ whiten, whiten.mH @ moments.YY @ whiten
         fitted._controls = fitted._turns = fitted.B = fitted._inverse = fitted._gains = None
         fitted._driven, fitted._dtype = False, moments.dtype
         fitted._decompose(self._solve(reduced))
@@ -307,7 +307,7 @@ class DMD(Evolution):
         reduced, encoder, shadows = self._reduced, self._encoder, self._shadows
         if reduced is None or encoder is None or shadows is None or self.total_least_squares:
             raise InputError(
-                "a constraint on all states, total_least_squares, or chosen modes cannot be truncated: fit again"
+                "chosen modes, a constraint on all states or total_least_squares cannot be truncated: fit again"
             )
         truncation = Truncation(rank)
         if truncation.count is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -90,15 +91,16 @@ class Evolution(Spectral):
 
     def _inputs(self, control: Tensor | Sequence[Tensor] | None, steps: int, width: int) -> Tensor | None:
         """Inputs (q, states, steps)."""
-        each = list(control) if isinstance(control, list | tuple) else [control] * width
-        shapes = {None if part is None else tuple(part.shape) for part in each}
-        shape = next(iter(shapes))
-        if steps < 1 or len(each) != width or len(shapes) > 1 or (shape is not None and shape[-1:] != (steps,)):
+        each = list(control) if isinstance(control, list | tuple) else [cast("Tensor | None", control)] * width
+        given = [part for part in each if part is not None]
+        shapes = sorted({tuple(part.shape) for part in given})
+        fit = len(given) in (0, width) and len(each) == width and all(shape[-1:] == (steps,) for shape in shapes)
+        if steps < 1 or not fit or len(shapes) > 1:
             raise InputError(
-                f"got steps={steps} and control of shape {shape if len(shapes) == 1 else sorted(shapes)}, "
+                f"got steps={steps} and control of shape {' and '.join(map(str, shapes)) or None}, "
                 "expected at least one step, and a column of control for each"
             )
-        return None if each[0] is None else torch.stack([part for part in each if part is not None], dim=-2)
+        return torch.stack(given, dim=-2) if given else None
 
     def _state(self, state: Tensor | None) -> Tensor:
         """Snapshots (*batch, d N, trajectories) to begin with."""
@@ -189,9 +191,7 @@ class Evolution(Spectral):
         eigs = precise(self.eigs).unsqueeze(-1).to(torch.complex128)
         gone = eigs == 0
         powers = torch.where(gone, (steps == 0).to(eigs.dtype), torch.exp(steps * torch.where(gone, 1, eigs).log()))
-        every = [
-            self._states(self._with_drift(precise(b) * powers, steps)) for b in self._amplitudes.split(1, dim=-1)
-        ]
+        every = [self._states(self._with_drift(precise(b) * powers, steps)) for b in self._amplitudes.split(1, dim=-1)]
         return every if self._several else every[0]
 
     def _states(self, dynamics: Tensor) -> Tensor:
@@ -204,9 +204,9 @@ class Evolution(Spectral):
 
     @property
     def contributions(self) -> Tensor:
-        every = self.dynamics if self._several else [self.dynamics]
-        size = sum(part.abs().square().sum(dim=-1) for part in every)
-        return torch.linalg.vector_norm(self.modes, dim=-2) * size.sqrt()
+        dynamics = self.dynamics
+        every = torch.cat(dynamics, dim=-1) if isinstance(dynamics, list) else dynamics
+        return torch.linalg.vector_norm(self.modes, dim=-2) * torch.linalg.vector_norm(every, dim=-1)
 
     @property
     def frequency(self) -> Tensor:
@@ -231,8 +231,7 @@ class Evolution(Spectral):
     def _offset(self) -> Tensor:
         """The point that the modes move about (*batch, N, 1)."""
         assert self._means is not None  # asked for only after `center`
-        before, after = self._means
-        pulls, singular = self._pulls
+        after, (pulls, singular) = self._means[1], self._pulls
         rest = 1 - self.eigs
         coefficients = torch.where(singular, -pulls, pulls / torch.where(singular, 1, rest))
         if not self._maps_by_exact_modes or self._forward is None:

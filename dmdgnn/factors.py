@@ -149,7 +149,6 @@ class Factorisation(NamedTuple):
         """The r leading right singular vectors of [X; Y] (*batch, F, r), with r the rank of X by the rule."""
         both, count = torch.cat([X, Y], dim=-2), self.truncation.count
         if count is not None:
-            _check_removes(count, X.size(-1))
             columns = self._thin_svd(both, self.truncation, dtype).V
         else:
             ranks = (self._thin_svd(X, self.truncation, dtype).S > 0).sum(dim=-1)
@@ -161,8 +160,9 @@ class Factorisation(NamedTuple):
 
     def _total_columns_of_moments(self, moments: Moments) -> Tensor:
         XX, rows, dtype, rule = moments.XX, moments.rows, moments.dtype, self.truncation
-        count = rule.count or right_svd(XX, (rows, len(XX)), dtype, rule)[0].size(0)
-        _check_removes(count, len(XX))
+        if (count := rule.count) is None:
+            count = len(right_svd(XX, (rows, len(XX)), dtype, rule)[0])
+            _check_removes(count, len(XX))
         given = Truncation(rule.count)
         return right_svd(XX + moments.YY, (2 * rows, len(XX)), dtype, given)[1][:, :count]
 
@@ -179,6 +179,6 @@ class Factorisation(NamedTuple):
 def _check_removes(rank: int, columns: int) -> None:
     if rank >= columns:
         raise InputError(
-            f"total_least_squares of rank {rank} keeps all of {columns} snapshots as they are, noise too: give more "
-            "snapshots or a lower rank, or leave it out"
+            f"total_least_squares leaves {columns} snapshots of rank {rank} as they are, noise too: give a lower rank "
+            "or more snapshots, or leave it out"
         )

@@ -25,8 +25,9 @@ class LowRankOperator:
         ptr: For a ragged batch, the first row of each graph and the number of rows at last, (B + 1,), int64;
             then N counts the rows of all graphs. Or a :class:`dmdgnn.kernels.Ragged` made of it.
 
-    All factors share dtype and device; they are real, or complex for an operator on complex states. A product costs :math:`O(N r F)`, does not synchronise with a GPU
-    and by :meth:`matmul` compiles to one graph with :func:`torch.compile`. Gradients flow to all factors.
+    All factors share dtype and device; they are real, or complex for an operator on complex states. A product costs
+    :math:`O(N r F)`, does not synchronise with a GPU and by :meth:`matmul` compiles to one graph with
+    :func:`torch.compile`. Gradients flow to all factors.
 
     Raises:
         InputError: Shapes, dtypes or devices do not fit.

@@ -11,7 +11,7 @@ from torch import Tensor
 from dmdgnn.errors import InputError
 from dmdgnn.fitted import Fitted, real_blocks, real_columns, real_rows, times
 from dmdgnn.kernels.ragged import Ragged
-from dmdgnn.kernels.rows import apply, precise
+from dmdgnn.kernels.rows import precise
 from dmdgnn.operator import LowRankOperator
 from dmdgnn.options import is_integer
 

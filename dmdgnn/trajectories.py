@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -38,26 +38,25 @@ class Pairs(NamedTuple):
         """From one matrix, or a list of them, and the successors where these are given."""
         if Y is not None and delays > 1:
             raise InputError("delays make snapshots of one series: leave Y out")
-        if not isinstance(X, list | tuple):
-            if isinstance(Y, list | tuple):
-                raise InputError("got several Y for one X: give a list of both")
-            pairs = _pair("X", X, Y, delays)
-            return cls(*pairs, (pairs[0].size(-1),), Y is None, False)
-        if not X or (Y is not None and not (isinstance(Y, list | tuple) and len(Y) == len(X))):
-            raise InputError(f"got a list of {len(X)} X, expected at least one, and as many Y or none")
-        parts = [
-            _pair(f"X[{place}]", part, None if Y is None else Y[place], delays) for place, part in enumerate(X)
-        ]
-        for place, (part, _) in enumerate(parts):
-            first = parts[0][0]
+        parts, following = _listed(X), _listed(Y)
+        if parts is None or X is None:
+            if following is not None:
+                raise InputError(f"got {len(following)} Y in a list for one X, expected one, or both in lists")
+            x, y = _pair("X", cast("Tensor", X), cast("Tensor | None", Y), delays)
+            return cls(x, y, (x.size(-1),), Y is None, False)
+        if not parts or (Y is not None and (following is None or len(following) != len(parts))):
+            raise InputError(f"got a list of {len(parts)} X, expected at least one, and as many Y or none")
+        successors: list[Tensor] | list[None] = following or [None] * len(parts)
+        pairs = [_pair(f"X[{place}]", *pair, delays) for place, pair in enumerate(zip(parts, successors, strict=True))]
+        first = parts[0]
+        for place, part in enumerate(parts):
             if part.dim() != 2 or (part.size(0), part.dtype, part.device) != (first.size(0), first.dtype, first.device):
                 raise InputError(
-                    f"X[{place}] has {len(part) // delays} states in shape {tuple(X[place].shape)}, {part.dtype}, "
-                    f"{part.device}; expected (N, T) as X[0], {first.size(0) // delays} states, {first.dtype}, "
-                    f"{first.device}"
+                    f"X[{place}] is {tuple(part.shape)}, {part.dtype}, {part.device}, but X[0] is "
+                    f"{tuple(first.shape)}, {first.dtype}, {first.device}: expected (N, T) for each, of the same states"
                 )
-        both = (torch.cat(list(side), dim=-1) for side in zip(*parts, strict=True))
-        return cls(*both, tuple(part.size(-1) for part, _ in parts), Y is None, True)
+        x, y = (torch.cat(list(side), dim=-1) for side in zip(*pairs, strict=True))
+        return cls(x, y, tuple(part.size(-1) for part, _ in pairs), Y is None, True)
 
     @property
     def first(self) -> Tensor:
@@ -77,17 +76,18 @@ class Pairs(NamedTuple):
     def side_by_side(self, control: Series) -> Tensor:
         """Inputs (q, F), one column for each pair, of one matrix or of one for each trajectory; a last column of a
         series, which no state follows, is left out."""
-        controls = list(control) if isinstance(control, list | tuple) else [control]
-        if len(controls) != len(self.widths) or isinstance(control, list | tuple) != self.several:
-            raise InputError(f"got {len(controls)} controls for {len(self.widths)} trajectories, expected one for each")
-        for part, width in zip(controls, self.widths, strict=True):
+        listed = _listed(control)
+        parts = [cast("Tensor", control)] if listed is None else listed
+        if len(parts) != len(self.widths) or (listed is not None) != self.several:
+            raise InputError(f"got {len(parts)} controls for {len(self.widths)} trajectories, expected one for each")
+        for part, width in zip(parts, self.widths, strict=True):
             check_matrix("control", part)
             check_finite("control", part)
             if self.X.dim() != 2 or part.dim() != 2 or part.size(1) not in (width, width + self.series):
                 raise InputError(f"got control of shape {tuple(part.shape)}, expected (q, {width})")
-            if part.size(0) != controls[0].size(0):
-                raise InputError(f"got controls of {controls[0].size(0)} and of {part.size(0)} inputs, expected as many")
-        return torch.cat([part[:, :width] for part, width in zip(controls, self.widths, strict=True)], dim=1).to(self.X)
+            if part.size(0) != parts[0].size(0):
+                raise InputError(f"got controls of {parts[0].size(0)} and {part.size(0)} inputs, expected as many")
+        return torch.cat([part[:, :width] for part, width in zip(parts, self.widths, strict=True)], dim=1).to(self.X)
 
 
 def stacked(states: Tensor, delays: int) -> Tensor:
@@ -96,6 +96,10 @@ def stacked(states: Tensor, delays: int) -> Tensor:
         return states
     width = states.size(-1) - delays + 1
     return torch.cat([states[..., delay : delay + width] for delay in range(delays)], dim=-2)
+
+
+def _listed(series: Series | None) -> list[Tensor] | None:
+    return list(series) if isinstance(series, list | tuple) else None
 
 
 def _pair(name: str, X: Tensor, Y: Tensor | None, delays: int) -> tuple[Tensor, Tensor]:

@@ -175,7 +175,7 @@ class RowChunks:
                 f"got X {tuple(self.X.shape)} and Y {tuple(self.Y.shape)}, expected (N, F) for both, not empty"
             )
         if self.rows is not None and (not isinstance(self.rows, Integral) or self.rows < 1):
-            raise InputError(f"got rows={self.rows!r}, expected an integer of at least 1")
+            raise InputError(f"got rows={self.rows!r}, expected at least 1, a whole number")
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         rows = self.rows or max(1, 2**20 // self.X.shape[1])
