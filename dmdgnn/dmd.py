@@ -170,6 +170,8 @@ class DMD(Evolution):
         if control is not None and B is not None:
             Y, control = Y - B @ control, None
         if self.center:
+            if X.size(-1) < 2:
+                raise InputError("center leaves nothing of one snapshot pair: give two at least, or leave it out")
             self._means = X.mean(dim=-1, keepdim=True), Y.mean(dim=-1, keepdim=True)
             X, Y = X - self._means[0], Y - self._means[1]
             if control is not None:
@@ -263,7 +265,8 @@ class DMD(Evolution):
         fitted.singular_values, fitted._reduced, fitted._encoder = S, reduced, encoder
         whiten = encoder.whiten
         fitted._image_moments = whiten.mH @ moments.XY @ whiten, whiten.mH @ moments.YY @ whiten
-        fitted._controls = fitted._turns = fitted.B = fitted._inverse = fitted._gains = None
+        fitted._controls = fitted._turns = fitted.B = fitted._inverse = fitted._gains = fitted._means = None
+        fitted._ragged = None
         fitted._driven, fitted._dtype = False, moments.dtype
         fitted._decompose(self._solve(reduced))
         self.__dict__ = fitted.__dict__
@@ -401,7 +404,7 @@ class DMD(Evolution):
             self._whole = U, forward
             U, forward, K = self._without_inputs(U, forward)
         self._U, self._forward, self._ragged = U, forward, ragged
-        self._modes = self._inverse = self._gains = None
+        self._modes = self._inverse = self._gains = self._parts = None
         self._dtype = U.dtype
         self._decompose(K if K.dim() > 1 else K.diag())
         self.operator = self._operator(U, forward, ragged)

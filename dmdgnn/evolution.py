@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from dmdgnn.errors import InputError
-from dmdgnn.fitted import times as rows_times
 from dmdgnn.kernels.rows import precise
 from dmdgnn.options import is_integer
 from dmdgnn.spectral import Spectral
@@ -135,6 +134,8 @@ class Evolution(Spectral):
     def _amplitudes(self) -> Tensor:
         """Shape (*batch, r, trajectories)."""
         first = self._series("_first")
+        if self._parts is not None:
+            return self._parts
         if self._seen is not None:
             return torch.cat([self._best_amplitudes(place) for place in range(len(self._lengths))], dim=-1)
         if self._means is not None:
@@ -145,7 +146,7 @@ class Evolution(Spectral):
         seen = self._seen
         assert seen is not None  # asked for only with `opt`
         modes, W = precise(self.modes), precise(self._W)
-        powers = _powers(precise(self.eigs), self._lengths[place])
+        powers = _powers(precise(self.eigs), seen[place].size(-1))
         shadow = W.mH @ seen[place].to(W.dtype)
         if self._means is not None:
             drifts = self._drifts.unsqueeze(-1) * torch.arange(powers.size(-1)).to(powers.real)
@@ -232,21 +233,15 @@ class Evolution(Spectral):
         """The point that the modes move about (*batch, N, 1)."""
         assert self._means is not None  # asked for only after `center`
         after, (pulls, singular) = self._means[1], self._pulls
-        rest = 1 - self.eigs
-        coefficients = torch.where(singular, -pulls, pulls / torch.where(singular, 1, rest))
-        if not self._maps_by_exact_modes or self._forward is None:
-            coefficients = coefficients * self.eigs
-            modes = rows_times(self._U, self._W)
-        else:
-            modes = self.modes
-        shift = modes @ coefficients.to(modes.dtype).unsqueeze(-1)
-        return after + (shift if after.is_complex() or not shift.is_complex() else shift.real)
+        coefficients = torch.where(singular, -pulls, pulls / torch.where(singular, 1, 1 - self.eigs))
+        return after + self._moved(coefficients if self._maps_by_exact_modes else coefficients * self.eigs)
 
     @property
     def _pulls(self) -> tuple[Tensor, Tensor]:
         assert self._means is not None  # asked for only after `center`
         before, after = self._means
-        coordinates = precise(self._U).mH @ precise(after - before)
+        U, shift = precise(self._U).conj(), precise(after - before)
+        coordinates = U.mT @ shift if self._ragged is None else self._ragged.inner(U, shift)
         rows = precise(self._dual)
         pulls = (rows @ coordinates.to(rows.dtype)).squeeze(-1)
         if self._gains is not None and self._maps_by_exact_modes:

@@ -25,12 +25,14 @@ class Fitted(Options):
     eigs: Tensor
     operator: LowRankOperator
     B: Tensor | None
-    # Rows of U and of the exact modes before W; W, and the rows of its inverse; gains on eigenvalues after a change.
+    # Rows of U and of the exact modes before W; W, and the rows of its inverse; after a change of the eigenpairs, the
+    # gains on eigenvalues, and the amplitudes of modes that were chosen.
     _U: Tensor
     _forward: Tensor | None
     _W: Tensor
     _inverse: Tensor | None
     _gains: Tensor | None
+    _parts: Tensor | None
     _modes: Tensor | None
     _ragged: Ragged | None
     _dtype: torch.dtype

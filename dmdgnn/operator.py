@@ -215,19 +215,19 @@ class LowRankOperator:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the factors as safetensors."""
         tensors = {"left": self.left, "core": self.core, "right": self.right, "ptr": self.ptr}
-        _safetensors().save_file(
-            {
-                name: tensor.detach().cpu().contiguous().clone()
-                for name, tensor in tensors.items()
-                if tensor is not None
-            },
-            path,
-        )
+        stored = {name: tensor.detach().cpu() for name, tensor in tensors.items() if tensor is not None}
+        # The format has no complex double precision: pairs of real numbers stand for complex ones.
+        for name in [name for name, tensor in stored.items() if tensor.is_complex()]:
+            stored[f"complex_{name}"] = torch.view_as_real(stored.pop(name).resolve_conj())
+        _safetensors().save_file({name: tensor.contiguous().clone() for name, tensor in stored.items()}, path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> LowRankOperator:
         """Read what :meth:`save` wrote."""
-        return cls(**_safetensors().load_file(path))
+        stored = _safetensors().load_file(path)
+        for name in [name for name in stored if name.startswith("complex_")]:
+            stored[name.removeprefix("complex_")] = torch.view_as_complex(stored.pop(name))
+        return cls(**stored)
 
     def __repr__(self) -> str:
         batch = f"batch={tuple(self._batch)}, " if self._batch else ""

@@ -136,6 +136,29 @@ class Spectral(Fitted):
         """Of each mode, shape (*batch, r)."""
         raise NotImplementedError
 
+    @property
+    def _has_dynamics(self) -> bool:
+        return "operator" in vars(self) and self._ragged is None and not self._driven
+
+    @property
+    def _amplitudes(self) -> Tensor:
+        raise NotImplementedError
+
+    @property
+    def _offset(self) -> Tensor:
+        raise NotImplementedError
+
+    @property
+    def _drifts(self) -> Tensor:
+        raise NotImplementedError
+
+    def _moved(self, coefficients: Tensor) -> Tensor:
+        """The states (*batch, N, 1), or of all graphs (N, 1), that coefficients (*batch, r) of the modes stand for."""
+        basis = self._basis if self._maps_by_exact_modes else self._U
+        W = self._W.to(torch.promote_types(self._W.dtype, coefficients.dtype))
+        states = times(basis, W @ coefficients.to(W.dtype).unsqueeze(-1), self._ragged)
+        return states.real if states.is_complex() and not self._dtype.is_complex else states
+
     def select(
         self,
         count: int | None = None,
@@ -157,8 +180,8 @@ class Spectral(Fitted):
             where: Keep those where this is true, bool (*batch, r).
 
         Returns:
-            Another estimate. The members of a batch that keep fewer modes than others get modes and eigenvalues of
-            zero at the end.
+            Another estimate, in which the modes have the amplitudes that they had. The members of a batch that keep
+            fewer modes than others get modes and eigenvalues of zero at the end.
 
         Raises:
             InputError: No mode is left, `where` splits a pair, or an argument is out of range.
@@ -223,12 +246,19 @@ class Spectral(Fitted):
             raise InputError("no mode is left: ask for less, or for both modes of a pair")
         first = (~kept).to(torch.uint8).argsort(dim=-1, stable=True)[..., :width]
         order, kept = order.gather(-1, first), kept.gather(-1, first)
-        return self._changed(
+        other = self._changed(
             torch.where(kept, self.eigs.gather(-1, order), 0),
             torch.where(kept.unsqueeze(-2), self._W.take_along_dim(order.unsqueeze(-2), dim=-1), 0),
             torch.where(kept.unsqueeze(-1), self._dual.take_along_dim(order.unsqueeze(-1), dim=-2), 0),
             None if self._gains is None else torch.where(kept, self._gains.gather(-1, order), 0),
         )
+        if self._has_dynamics:
+            amplitudes = self._amplitudes.take_along_dim(order.unsqueeze(-1), dim=-2)
+            other._parts = torch.where(kept.unsqueeze(-1), amplitudes, 0)
+        if self._means is not None:
+            drifts = torch.where(kept, self._drifts.gather(-1, order), 0)
+            other._means = self._offset, self._offset + other._moved(drifts)
+        return other
 
     def stabilise(self, inner: float = 1.0, outer: float = float("inf")) -> Self:
         r"""The estimate with each eigenvalue of :math:`\text{inner} < |\lambda| < \text{outer}` moved to the unit
@@ -244,13 +274,16 @@ class Spectral(Fitted):
         moved = (inner < sizes) & (sizes < outer) & (sizes > 0)
         gains = torch.where(moved, 1 / torch.where(moved, sizes, 1), 1)
         old = 1 if self._gains is None else self._gains
-        return self._changed(self.eigs * gains, self._W, self._dual, precise(gains) * old)
+        other = self._changed(self.eigs * gains, self._W, self._dual, precise(gains) * old)
+        if self._means is not None:
+            other._means = self._offset, self._offset + other._moved(self._drifts)
+        return other
 
     def _changed(self, eigs: Tensor, W: Tensor, inverse: Tensor, gains: Tensor | None) -> Self:
         other = copy.copy(self)
         other.eigs, other._W, other._inverse, other._modes = eigs, W, inverse, None
         other._gains = torch.ones_like(eigs.real, dtype=torch.float64) if gains is None else gains
-        other._reduced = None
+        other._reduced = other._parts = None
         other.reduced_operator = other._core
         if "operator" in vars(self):
             other.operator = other._operator(self._U, self._forward, self._ragged)
