@@ -12,11 +12,11 @@ from torch import Tensor
 from dmdgnn.errors import InputError
 from dmdgnn.kernels.rows import precise
 from dmdgnn.options import is_integer
-from dmdgnn.spectral import Spectral
+from dmdgnn.residuals import Residuals
 from dmdgnn.trajectories import stacked
 
 
-class Evolution(Spectral):
+class Evolution(Residuals):
     """Time in :class:`dmdgnn.DMD`: the first state is at time zero, the next ones are `dt` apart."""
 
     def predict(self, X: Tensor, control: Tensor | None = None) -> Tensor:
@@ -182,6 +182,7 @@ class Evolution(Spectral):
         r"""The states at any times, in the unit of `dt` and from the first state on, as the modes have them with
         :math:`\lambda^{t / \Delta t}`, shape (*batch, N, times); of several trajectories, of each.
 
+        >>> from dmdgnn import DMD
         >>> series = 0.25 ** torch.arange(4, dtype=torch.float64).unsqueeze(0)
         >>> DMD(dt=2.0).fit(series).reconstruct([1.0, 2.0])
         tensor([[0.5000, 0.2500]], dtype=torch.float64)
@@ -205,6 +206,8 @@ class Evolution(Spectral):
 
     @property
     def contributions(self) -> Tensor:
+        """The size of each mode's part in the states over time, the Frobenius norm of mode times its dynamics, shape
+        (*batch, r); it does not depend on how a mode is scaled."""
         dynamics = self.dynamics
         every = torch.cat(dynamics, dim=-1) if isinstance(dynamics, list) else dynamics
         return torch.linalg.vector_norm(self.modes, dim=-2) * torch.linalg.vector_norm(every, dim=-1)
