@@ -47,16 +47,15 @@ class Truncation:
         if isinstance(rank, Integral) and not isinstance(rank, bool):
             object.__setattr__(self, "rank", int(rank))
             rank = self.rank
-        if isinstance(energy, Real) and not isinstance(energy, int | float):
-            object.__setattr__(self, "energy", float(energy))
-            energy = self.energy
         if rank is not None and energy is not None:
             raise InputError(f"got both rank={rank!r} and energy={energy}: give one of them")
         if rank not in (None, "optimal") and (isinstance(rank, bool) or not isinstance(rank, int) or rank < 1):
             raise InputError(f"got rank={rank!r}, expected a positive integer, 'optimal', or None for all")
-        number = isinstance(energy, int | float) and not isinstance(energy, bool)
-        if energy is not None and not (number and 0 < energy <= 1):
+        if energy is None:
+            return
+        if isinstance(energy, bool) or not isinstance(energy, Real) or not 0 < energy <= 1:
             raise InputError(f"got energy={energy!r}, expected a share in (0, 1]")
+        object.__setattr__(self, "energy", float(energy))
 
     @property
     def count(self) -> int | None:
