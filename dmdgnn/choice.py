@@ -11,7 +11,7 @@ from torch import Tensor
 from dmdgnn.errors import InputError
 from dmdgnn.evolution import Evolution
 from dmdgnn.kernels.rows import precise
-from dmdgnn.options import is_integer
+from dmdgnn.options import is_integer, is_number
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -60,6 +60,8 @@ class Choice(Evolution):
             raise InputError(f"got by={by!r}, expected one of {', '.join(map(repr, get_args(Order)))}")
         kept = torch.ones_like(self.eigs, dtype=torch.bool)
         if residual is not None:
+            if not is_number(residual):
+                raise InputError(f"got residual={residual!r}, expected the largest to keep")
             kept = kept & (self._of_pairs(self._worst_residuals) <= residual)
         if frequency is not None:
             try:
@@ -133,7 +135,7 @@ class Choice(Evolution):
         >>> DMD().fit(series).stabilise().eigs.real
         tensor([1.0000, 0.5000], dtype=torch.float64)
         """
-        if not 0 <= inner < outer:
+        if not (is_number(inner) and is_number(outer) and 0 <= inner < outer):
             raise InputError(f"got inner={inner!r} and outer={outer!r}, expected 0 <= inner < outer")
         sizes = self.eigs.abs()
         moved = (inner < sizes) & (sizes < outer) & (sizes > 0)

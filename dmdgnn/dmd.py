@@ -17,7 +17,7 @@ from dmdgnn.kernels.thin_svd import check_matrix
 from dmdgnn.kernels.truncation import Truncation
 from dmdgnn.online import with_past
 from dmdgnn.operator import LowRankOperator
-from dmdgnn.options import Constraint, Estimator, ModeType, is_state_constraint
+from dmdgnn.options import Constraint, Estimator, ModeType, is_number, is_state_constraint
 from dmdgnn.trajectories import Pairs, Series
 
 __all__ = ["DMD", "Constraint", "Estimator", "ModeType", "is_state_constraint"]
@@ -158,7 +158,7 @@ class DMD(Estimate):
     def _fit(self, pairs: Pairs, control: Tensor | None, B: Tensor | None, ragged: Ragged | None) -> None:
         self._driven, self.B, self._means, self._mean_control = control is not None, B, None, None
         if ragged is None:
-            self._first, self._last = pairs.first.clone(), pairs.last.clone()
+            self._first, self._last = pairs.first, pairs.last
         self._lengths = tuple(width + (self.delays if pairs.series else 0) for width in pairs.widths)
         self._ends = tuple(width + self.delays - 1 for width in pairs.widths)
         self._several = pairs.several
@@ -194,7 +194,7 @@ class DMD(Estimate):
         Raises:
             InputError: The snapshots do not fit, or an option needs the earlier ones.
         """
-        if not isinstance(forget, int | float) or isinstance(forget, bool) or not 0 < forget <= 1:
+        if not is_number(forget) or not 0 < forget <= 1:
             raise InputError(f"got forget={forget!r}, expected a number in (0, 1]")
         past = self.operator
         options = (self.forward_backward, self.total_least_squares, self.center, self.opt, self.estimator)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dmdgnn.errors import InputError
 from dmdgnn.kernels.rows import precise
-from dmdgnn.options import is_integer
+from dmdgnn.options import is_integer, is_number
 from dmdgnn.residuals import Residuals
 from dmdgnn.trajectories import stacked
 
@@ -25,6 +25,8 @@ class Evolution(Residuals):
         With `delays`, the states are those that it was fitted to, d consecutive ones in a column.
         """
         operator = self.operator
+        if not isinstance(X, Tensor):
+            raise InputError(f"got X of type {type(X).__name__}, expected a torch.Tensor of shape (*batch, N, F)")
         if (control is None) != (self.B is None):
             raise InputError("pass `control` to predict if and only if it was passed to fit")
         if self._means is None:
@@ -81,7 +83,7 @@ class Evolution(Residuals):
             if len(ends) > 1:
                 raise InputError("the trajectories end at different times: give steps")
             end = ends.pop()
-            if not isinstance(until, int | float) or not math.isfinite(until) or until / self.dt < end + 1 - 1e-6:
+            if not is_number(until) or not math.isfinite(until) or until / self.dt < end + 1 - 1e-6:
                 raise InputError(f"got until={until!r}, expected a time of at least {(end + 1) * self.dt:g}")
             return math.floor(until / self.dt - end + 1e-6)
         if not is_integer(steps):
@@ -92,6 +94,8 @@ class Evolution(Residuals):
         """Inputs (q, states, steps)."""
         each = list(control) if isinstance(control, list | tuple) else [cast("Tensor | None", control)] * width
         given = [part for part in each if part is not None]
+        if not all(isinstance(part, Tensor) for part in given):
+            raise InputError(f"got control of type {type(control).__name__}, expected a torch.Tensor (q, steps)")
         shapes = sorted({tuple(part.shape) for part in given})
         fit = len(given) in (0, width) and len(each) == width and all(shape[-1:] == (steps,) for shape in shapes)
         if steps < 1 or not fit or len(shapes) > 1:
@@ -187,7 +191,10 @@ class Evolution(Residuals):
         >>> DMD(dt=2.0).fit(series).reconstruct([1.0, 2.0])
         tensor([[0.5000, 0.2500]], dtype=torch.float64)
         """
-        steps = torch.as_tensor(times, dtype=torch.float64, device=self.eigs.device).detach() / self.dt
+        try:
+            steps = torch.as_tensor(times, dtype=torch.float64, device=self.eigs.device).detach() / self.dt
+        except (TypeError, ValueError):
+            raise InputError(f"got times={times!r}, expected finite ones (T,)") from None
         if steps.dim() != 1 or not steps.numel() or not bool(steps.isfinite().all()):
             raise InputError(f"got times of shape {tuple(steps.shape)}, expected finite ones (T,), at least one")
         eigs = precise(self.eigs).unsqueeze(-1).to(torch.complex128)

@@ -60,7 +60,7 @@ class LowRankOperator:
         if ragged is not None and ragged.num_rows != left.size(0):
             raise InputError(f"got ptr for {ragged.num_rows} rows, but left has {left.size(0)}")
         if not (left.is_floating_point() or left.is_complex()):
-            raise InputError(f"got factors of {left.dtype}, expected a floating point or complex type")
+            raise InputError(f"got factors of {left.dtype}, expected a real floating point type, or a complex one")
         if len({(factor.dtype, factor.device) for factor in (left, core, right)}) > 1:
             raise InputError("the factors differ in dtype or device: convert them with .to(...)")
         self.left = left
@@ -194,6 +194,8 @@ class LowRankOperator:
         or (N, r) if ragged. The equation needs a regular :math:`R^T L`, as that of projected DMD modes; then it holds
         for every K that can be diagonalised.
         """
+        if self.left.is_complex():
+            raise InputError("complex factors have no real modes: use modes and eigs, or real and imaginary parts")
         overlap = self.project(self.left)
         eigs, vectors = torch.linalg.eig(self._square_core @ overlap)
         order = eigs.detach().abs().sort(dim=-1, descending=True, stable=True).indices

@@ -44,9 +44,9 @@ class Options:
         names = (*SUBSPACE_CONSTRAINTS, *STATE_CONSTRAINTS)
         if constraint not in (None, *names):
             raise InputError(f"got constraint={constraint!r}, expected None or one of {', '.join(map(repr, names))}")
-        if not (_is_number(ridge) and 0 <= ridge < float("inf")):
+        if not (is_number(ridge) and 0 <= ridge < float("inf")):
             raise InputError(f"got ridge={ridge!r}, expected a number of at least 0")
-        if not (_is_number(dt) and 0 < dt < float("inf")):
+        if not (is_number(dt) and 0 < dt < float("inf")):
             raise InputError(f"got dt={dt!r}, expected a positive number, the time from one state to the next")
         if svd == "randomized" and self.truncation.count is None:
             raise InputError("the randomized kernel needs a number as rank: give one, or take another kernel")
@@ -119,7 +119,8 @@ def is_integer(value: object) -> TypeGuard[int]:
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
-def _is_number(value: object) -> TypeGuard[float]:
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether it is a real number of any type, NumPy's too, but no truth value."""
     return isinstance(value, Real) and not isinstance(value, bool)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import NamedTuple, cast
 
 import torch
@@ -61,12 +62,13 @@ class Pairs(NamedTuple):
     @property
     def first(self) -> Tensor:
         """The first snapshot of each trajectory (*batch, d N, trajectories)."""
-        return torch.cat([part[..., :1] for part in self.X.split(self.widths, dim=-1)], dim=-1)
+        starts = [end - width for end, width in zip(accumulate(self.widths), self.widths, strict=True)]
+        return _columns(self.X, starts)
 
     @property
     def last(self) -> Tensor:
         """The last one of each (*batch, d N, trajectories), which nothing follows."""
-        return torch.cat([part[..., -1:] for part in self.Y.split(self.widths, dim=-1)], dim=-1)
+        return _columns(self.Y, [end - 1 for end in accumulate(self.widths)])
 
     def snapshots(self) -> list[Tensor]:
         """All snapshots of each trajectory in order."""
@@ -96,6 +98,11 @@ def stacked(states: Tensor, delays: int) -> Tensor:
         return states
     width = states.size(-1) - delays + 1
     return torch.cat([states[..., delay : delay + width] for delay in range(delays)], dim=-2)
+
+
+def _columns(matrix: Tensor, places: list[int]) -> Tensor:
+    """A copy of some columns."""
+    return torch.cat([matrix[..., place : place + 1] for place in places], dim=-1)
 
 
 def _listed(series: Series | None) -> list[Tensor] | None:

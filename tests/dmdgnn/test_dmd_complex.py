@@ -8,9 +8,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch_geometric.data import Data
 
 from dmdgnn import DMD, InputError, LowRankOperator
 from dmdgnn.kernels import Moments, thin_svd
+from dmdgnn.series import AddSeriesModes
+from dmdgnn.transforms import AddDMDModes
 from matrices import F64, assert_parallel, eigenpairs, pydmd_fit
 
 C128 = torch.complex128
@@ -161,6 +164,16 @@ def test_what_needs_pairs_says_that_there_are_none():
     for name in ("real_modes", "blocks"):
         with pytest.raises(InputError, match=r"complex snapshots have no .* fit real and imaginary parts"):
             getattr(dmd, name)
+
+
+def test_what_needs_real_modes_refuses_complex_states():
+    with pytest.raises(InputError, match="real"):
+        DMD(3).fit(X, Y).operator.spectrum()
+    with pytest.raises(InputError, match="real"):
+        AddSeriesModes(X, 3)
+    edges = torch.tensor([[0, 1], [1, 0]])
+    with pytest.raises(InputError, match="complex"):
+        AddDMDModes(2)(Data(x=X[:2], edge_index=edges))
 
 
 def test_real_and_complex_do_not_mix():

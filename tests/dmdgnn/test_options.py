@@ -1,6 +1,7 @@
 """Settings: as attributes, of any number type, and refused with what came and what was expected."""
 
 import inspect
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -91,3 +92,32 @@ def test_options_are_told():
 def test_rows_of_a_chunk_are_a_number(rows):
     with pytest.raises(InputError, match=r"rows=.*expected at least 1"):
         RowChunks(np.zeros((5, 2)), np.zeros((5, 2)), rows=rows)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda dmd: dmd.predict(np.ones((4, 2))), "X of type ndarray"),
+        (lambda dmd: dmd.forecast(2, np.ones((1, 2))), "control of type ndarray"),
+        (lambda dmd: dmd.forecast(math.nan), "steps=nan, expected an integer"),
+        (lambda dmd: dmd.forecast(until="x"), "until='x', expected a time"),
+        (lambda dmd: dmd.reconstruct("ab"), "times='ab'"),
+        (lambda dmd: dmd.reconstruct(3.0), "times of shape"),
+        (lambda dmd: dmd.select(residual="a"), "residual='a', expected the largest"),
+        (lambda dmd: dmd.stabilise("a"), "inner='a'"),
+        (lambda dmd: dmd.truncate(2.5), r"rank=2\.5"),
+        (lambda dmd: dmd.fit_moments(None), "NoneType, expected dmdgnn.kernels.Moments"),
+        (lambda dmd: dmd.fit([np.ones((4, 9))]), r"X\[0\] of type ndarray"),
+        (lambda dmd: dmd.fit(torch.ones(4, 9).bfloat16()), "X of torch.bfloat16, expected torch.float32"),
+    ],
+)
+def test_what_is_no_number_or_tensor(call, message):
+    with pytest.raises(InputError, match=message):
+        call(DMD().fit(randn(4, 9)))
+
+
+def test_times_and_weights_of_any_number_type():
+    dmd = DMD().fit(randn(4, 9))
+    assert dmd.forecast(until=np.float32(11)).shape == (4, 3)
+    assert dmd.reconstruct(np.array([1.0, 2.0])).shape == (4, 2)
+    assert dmd.update(randn(4, 2), forget=np.float32(0.5)).eigs.shape == (4,)
