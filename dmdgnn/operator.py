@@ -27,8 +27,9 @@ class LowRankOperator:
         ptr: For a ragged batch, the first row of each graph and the number of rows at last, (B + 1,), int64;
             then N counts the rows of all graphs. Or a :class:`dmdgnn.kernels.Ragged` made of it.
 
-    All factors are real and share dtype and device. A product costs :math:`O(N r F)`, does not synchronise with a GPU
-    and by :meth:`matmul` compiles to one graph with :func:`torch.compile`. Gradients flow to all factors.
+    All factors share dtype and device; they are real, or complex for an operator on complex states. A product costs
+    :math:`O(N r F)`, does not synchronise with a GPU and by :meth:`matmul` compiles to one graph with
+    :func:`torch.compile`. Gradients flow to all factors.
 
     Raises:
         InputError: Shapes, dtypes or devices do not fit.
@@ -60,8 +61,8 @@ class LowRankOperator:
             )
         if ragged is not None and ragged.num_rows != left.size(0):
             raise InputError(f"got ptr for {ragged.num_rows} rows, but left has {left.size(0)}")
-        if not left.is_floating_point():
-            raise InputError(f"got factors of {left.dtype}, expected a real floating point type")
+        if not (left.is_floating_point() or left.is_complex()):
+            raise InputError(f"got factors of {left.dtype}, expected a real floating point type, or a complex one")
         if len({(factor.dtype, factor.device) for factor in (left, core, right)}) > 1:
             raise InputError("the factors differ in dtype or device: convert them with .to(...)")
         self.left = left
@@ -188,6 +189,8 @@ class LowRankOperator:
         """Eigenvectors of K for :attr:`eigs`, complex, shape (*batch, N, r), or (N, r) if ragged."""
         vectors = torch.linalg.eig(self._reduced).eigenvectors
         vectors = self._square_core.to(vectors.dtype) @ vectors
+        if self.left.is_complex():
+            return self._lift(vectors)
         return torch.complex(self._lift(vectors.real), self._lift(vectors.imag))
 
     @full_precision
@@ -243,6 +246,8 @@ class LowRankOperator:
         return self._lifted(form, form.blocks.to(self.dtype))
 
     def _spectral(self) -> Spectral:
+        if self.left.is_complex():
+            raise InputError("complex factors have no real modes: use modes and eigs, or real and imaginary parts")
         grams = self._inner(self.left, self.left), self._inner(self.right, self.right)
         return Spectral(self._square_core, self.project(self.left), grams)
 
@@ -261,19 +266,19 @@ class LowRankOperator:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the factors as safetensors."""
         tensors = {"left": self.left, "core": self.core, "right": self.right, "ptr": self.ptr}
-        _safetensors().save_file(
-            {
-                name: tensor.detach().cpu().contiguous().clone()
-                for name, tensor in tensors.items()
-                if tensor is not None
-            },
-            path,
-        )
+        stored = {name: tensor.detach().cpu() for name, tensor in tensors.items() if tensor is not None}
+        # The format has no complex double precision: pairs of real numbers stand for complex ones.
+        for name in [name for name, tensor in stored.items() if tensor.is_complex()]:
+            stored[f"complex_{name}"] = torch.view_as_real(stored.pop(name).resolve_conj())
+        _safetensors().save_file({name: tensor.contiguous().clone() for name, tensor in stored.items()}, path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> LowRankOperator:
         """Read what :meth:`save` wrote."""
-        return cls(**_safetensors().load_file(path))
+        stored = _safetensors().load_file(path)
+        for name in [name for name in stored if name.startswith("complex_")]:
+            stored[name.removeprefix("complex_")] = torch.view_as_complex(stored.pop(name))
+        return cls(**stored)
 
     def __repr__(self) -> str:
         batch = f"batch={tuple(self._batch)}, " if self._batch else ""

@@ -87,6 +87,13 @@ def real_basis(eigs: Tensor, vectors: Tensor) -> Tensor:
     return torch.where(imag < 0, 2**0.5 * vectors.imag.roll(1, dims=-1), first)
 
 
+def real_rows(eigs: Tensor, rows: Tensor) -> Tensor:
+    """Real rows (*batch, r, r') that belong to the columns of :func:`real_basis`, by those of the complex inverse."""
+    imag = eigs.imag.detach().unsqueeze(-1)
+    first = torch.where(imag == 0, rows.real, 2**0.5 * rows.real)
+    return torch.where(imag < 0, 2**0.5 * rows.imag, first)
+
+
 @torch.no_grad()
 def orthonormal_basis(eigs: Tensor, vectors: Tensor) -> Tensor:
     """Orthonormal columns Q, of which the leading ones span what the leading eigenvectors do: in them, the matrix is

@@ -11,7 +11,7 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
-from dmdgnn.dmd import DMD, Constraint, ModeType
+from dmdgnn.dmd import DMD, Constraint, Estimator, ModeType
 from dmdgnn.dynamics import Dynamics, FeaturePropagation
 from dmdgnn.errors import FactorizationError, InputError
 from dmdgnn.kernels.ragged import Ragged
@@ -44,6 +44,8 @@ class AddDMDModes(BaseTransform):
         constraint: What the operator is to be, see :class:`dmdgnn.DMD`, or None for nothing; by default, 'auto', it is
             'symmetric' for dynamics that are, else None.
         svd: Kernel, see :func:`dmdgnn.kernels.thin_svd`.
+        estimator: 'pcr', or 'rrr' for the operator of rank r that predicts the snapshots best, see
+            :class:`dmdgnn.DMD`; the latter has no constraint.
         attr: First part of the names under which modes, eigenvalues and dual modes are stored, so that a graph can have
             several sets.
         duals: Store `dmd_duals` (N, r), too: the transposed pseudo-inverse :math:`\Psi` of the modes, with which
@@ -77,6 +79,7 @@ class AddDMDModes(BaseTransform):
         modes: ModeType = "projected",
         constraint: Constraint | Literal["auto"] | None = "auto",
         svd: Method = "auto",
+        estimator: Estimator = "pcr",
         attr: str = "dmd",
         duals: bool = False,
         blocks: bool | Literal["auto"] = "auto",
@@ -90,8 +93,10 @@ class AddDMDModes(BaseTransform):
                 f"got attr={attr!r}, expected a name without 'index' and 'batch', which mean something else to PyG"
             )
         if constraint == "auto":
-            constraint = "symmetric" if self.dynamics.symmetric else None
-        self.dmd = partial(DMD, rank=rank, energy=energy, svd=svd, modes=modes, constraint=constraint)
+            constraint = "symmetric" if self.dynamics.symmetric and estimator == "pcr" else None
+        self.dmd = partial(
+            DMD, rank=rank, energy=energy, svd=svd, modes=modes, constraint=constraint, estimator=estimator
+        )
         self.dmd()  # bad settings raise here, not at the first graph
         self.rank, self.energy, self.modes, self.constraint, self.svd = rank, energy, modes, constraint, svd
         self.attr = attr

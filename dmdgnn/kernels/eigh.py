@@ -1,4 +1,4 @@
-"""Leading eigenpairs of symmetric positive semidefinite matrices."""
+"""Leading eigenpairs of symmetric, or Hermitian, positive semidefinite matrices."""
 
 import contextlib
 
@@ -16,7 +16,7 @@ def top_eigh(matrix: Tensor, count: int | None = None) -> tuple[Tensor, Tensor]:
     """The `count` largest eigenvalues (*batch, count), descending, and eigenvectors (*batch, n, count).
 
     Args:
-        matrix: Symmetric, shape (*batch, n, n), finite. On the CPU, a single large matrix is given to
+        matrix: Symmetric, or Hermitian, shape (*batch, n, n), finite. On the CPU, a single large matrix is given to
             `scipy.linalg.eigh` if scipy is installed, which computes only the pairs asked for.
         count: By default all n.
 

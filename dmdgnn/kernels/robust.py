@@ -44,7 +44,7 @@ def robust(factorise: Factorisation, matrix: Tensor) -> tuple[Tensor, ...]:
     """
     with contextlib.suppress(torch.linalg.LinAlgError):
         return _parallel(factorise, matrix)
-    precise = matrix.double().cpu()
+    precise = matrix.to(torch.complex128 if matrix.is_complex() else torch.float64).cpu()
     size = torch.finfo(precise.dtype).eps * precise.abs().amax(dim=(-2, -1), keepdim=True)
     jitter = 10 * size * torch.eye(*matrix.shape[-2:], dtype=precise.dtype, device="cpu")
     for attempt in (precise, precise + jitter):
@@ -67,7 +67,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def _like(matrix: Tensor, factor: Tensor) -> Tensor:
-    return factor.to(matrix.device, matrix.dtype.to_complex() if factor.is_complex() else matrix.dtype)
+    return factor.to(matrix.device, matrix.dtype.to_complex() if factor.is_complex() else matrix.dtype.to_real())
 
 
 def _parallel(factorise: Factorisation, matrix: Tensor) -> tuple[Tensor, ...]:

@@ -1,4 +1,4 @@
-"""Products of tall matrices, with sums in float64 and copies of a few rows at a time."""
+"""Products of tall matrices, with sums in double precision and copies of a few rows at a time."""
 
 from collections.abc import Iterator
 from functools import reduce
@@ -8,6 +8,7 @@ from torch import Tensor
 
 # Entries of a block of rows: its float64 copy, 8 MiB, stays in the cache of a processor.
 BLOCK_ENTRIES = 2**20
+DOUBLE = (torch.float64, torch.complex128)
 
 
 def _block_rows(*matrices: Tensor) -> int:
@@ -15,8 +16,13 @@ def _block_rows(*matrices: Tensor) -> int:
     return max(1, BLOCK_ENTRIES // max(1, columns))
 
 
+def precise(matrix: Tensor) -> Tensor:
+    """In float64, or in complex128 if it is complex."""
+    return matrix.to(torch.complex128 if matrix.is_complex() else torch.float64)
+
+
 def _blocks(matrix: Tensor, rows: int) -> Iterator[Tensor]:
-    return (block.double() for block in matrix.split(rows, dim=-2))
+    return (precise(block) for block in matrix.split(rows, dim=-2))
 
 
 def sum_of(products: Iterator[Tensor]) -> Tensor:
@@ -25,18 +31,19 @@ def sum_of(products: Iterator[Tensor]) -> Tensor:
 
 
 def inner(A: Tensor, B: Tensor) -> Tensor:
-    r""":math:`A^T B` in float64 for A (*batch, N, m) and B (*batch, N, n); shape (*batch, m, n)."""
-    if A.dtype == B.dtype == torch.float64:
-        return A.mT @ B
+    r""":math:`A^H B` in double precision for A (*batch, N, m) and B (*batch, N, n); shape (*batch, m, n)."""
+    if A.dtype == B.dtype and A.dtype in DOUBLE:
+        return A.mH @ B
     rows = _block_rows(A, B)
     if A is B:
-        return sum_of(a.mT @ a for a in _blocks(A, rows))
-    return sum_of(a.mT @ b for a, b in zip(_blocks(A, rows), _blocks(B, rows), strict=True))
+        return sum_of(a.mH @ a for a in _blocks(A, rows))
+    return sum_of(a.mH @ b for a, b in zip(_blocks(A, rows), _blocks(B, rows), strict=True))
 
 
 def apply(A: Tensor, M: Tensor) -> Tensor:
-    """A M, computed in float64 and returned in the dtype of A, for A (*batch, N, m) and float64 M (*batch, m, n)."""
-    if A.dtype == torch.float64:
+    """A M, computed in double precision and returned in the dtype of A, for A (*batch, N, m) and M (*batch, m, n), in
+    float64, or complex128 for complex A."""
+    if A.dtype in DOUBLE:
         return A @ M
     rows = _block_rows(A)
     products = ((block @ M).to(A.dtype) for block in _blocks(A, rows))

@@ -12,7 +12,7 @@ from torch.nn.functional import pad
 from dmdgnn.errors import InputError, RankError
 from dmdgnn.kernels.eigh import top_eigh
 from dmdgnn.kernels.robust import check_finite, robust
-from dmdgnn.kernels.rows import apply, inner
+from dmdgnn.kernels.rows import apply, inner, precise
 from dmdgnn.kernels.truncation import Rank, Truncation, rounding_level
 
 Method = Literal["auto", "gram", "randomized", "full"]
@@ -26,7 +26,7 @@ POWER_ITERATIONS = 4
 
 
 class ThinSVD(NamedTuple):
-    """X = U diag(S) V^T with orthonormal columns: U (*batch, N, r), S (*batch, r) descending, V (*batch, F, r)."""
+    """X = U diag(S) V^H with orthonormal columns: U (*batch, N, r), S (*batch, r) descending, V (*batch, F, r)."""
 
     U: Tensor
     S: Tensor
@@ -47,7 +47,8 @@ def thin_svd(
     seed: int = 0,
     rounding: torch.dtype | None = None,
 ) -> ThinSVD:
-    r"""Leading singular triplets of tall matrices; U in the dtype of X, S and V in float64, without gradients.
+    r"""Leading singular triplets of tall matrices; U in the dtype of X, S in float64, V in double
+    precision, without gradients.
 
     Singular values at or under :math:`\max(\epsilon_X \min(N, F), \epsilon \max(N, F), \delta)\, \sigma_1` are rounding
     and never kept, where :math:`\epsilon_X` is the machine epsilon of `rounding`, :math:`\epsilon` that of float64, and
@@ -55,7 +56,7 @@ def thin_svd(
     The matrices of a batch share the largest r among them; triplets that one lacks are zeros.
 
     Args:
-        X: Matrices (*batch, N, F), float32 or float64.
+        X: Matrices (*batch, N, F), float32, float64, complex64 or complex128.
         rank: Number of triplets, 'optimal', or by default all, see :class:`dmdgnn.kernels.Truncation`.
         energy: Instead of `rank`, the share in (0, 1] of :math:`\sum_i \sigma_i^2` to keep at least.
         method: Kernel.
@@ -119,7 +120,7 @@ def _candidates(method: Method, dtype: torch.dtype, truncation: Truncation) -> t
     """Kernels in the order in which to try them; all but the last must meet the condition of the Gram matrix."""
     if method != "auto":
         return (method,)
-    if dtype == torch.float32:
+    if dtype in (torch.float32, torch.complex64):
         return ("gram",)
     if truncation.count is None and truncation.energy is None:
         return ("full",)
@@ -128,25 +129,25 @@ def _candidates(method: Method, dtype: torch.dtype, truncation: Truncation) -> t
 
 def _gram(X: Tensor, count: int | None, seed: int) -> tuple[ThinSVD, float]:
     if X.size(-2) < X.size(-1):
-        (V, S, U), floor = _gram(X.double().mT, count, seed)
+        (V, S, U), floor = _gram(precise(X).mH, count, seed)
         return ThinSVD(U.to(X.dtype), S, V), floor
     X, gram, scale = _scaled_gram(X)
     _, V = top_eigh(gram, _limited(count, X))
     # The norms of X v resolve small singular values better than roots of eigenvalues do.
     image = apply(X, V)
-    S = torch.linalg.vector_norm(image, dim=-2, dtype=torch.float64)
+    S = torch.linalg.vector_norm(image, dim=-2, dtype=torch.complex128 if X.is_complex() else torch.float64)
     if bool((S.diff(dim=-1) > 0).any()):
         S, order = S.sort(dim=-1, descending=True)
         V, image = (factor.take_along_dim(order.unsqueeze(-2), dim=-1) for factor in (V, image))
-    U = image.div_(S.clamp(min=torch.finfo(X.dtype).tiny).unsqueeze(-2).to(X.dtype))
+    U = image.div_(S.clamp(min=torch.finfo(X.dtype).tiny).unsqueeze(-2).to(X.dtype.to_real()))
     return ThinSVD(U, S * scale.squeeze(-1), V), math.sqrt(torch.finfo(torch.float64).eps * X.size(-1))
 
 
 def _scaled_gram(X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """X, its Gram matrix and one, or, where squares would overflow or vanish, X over its largest entry, and that."""
     gram = inner(X, X)
-    squares = gram.diagonal(dim1=-2, dim2=-1).amax(dim=-1)
-    low, high = SAFE_SQUARES[X.dtype]
+    squares = gram.diagonal(dim1=-2, dim2=-1).real.amax(dim=-1)
+    low, high = SAFE_SQUARES[X.dtype.to_real()]
     if bool(((squares > low) & (squares < high)).all()):
         return X, gram, torch.ones_like(squares)[..., None, None]
     check_finite("X", X)
@@ -157,18 +158,18 @@ def _scaled_gram(X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def _in_units_of_the_largest(X: Tensor) -> tuple[Tensor, Tensor]:
     peak = X.abs().amax(dim=(-2, -1), keepdim=True).double()
     scale = torch.where(peak > 0, peak, 1)
-    return X.double() / scale, scale
+    return precise(X) / scale, scale
 
 
 def _full(X: Tensor, count: int | None, seed: int) -> tuple[ThinSVD, float]:
     check_finite("X", X)
-    U, S, Vh = robust(lambda A: tuple(torch.linalg.svd(A, full_matrices=False)), X.double())
-    return ThinSVD(U.to(X.dtype), S, Vh.mT).truncate(_limited(count, X)), 0.0
+    U, S, Vh = robust(lambda A: tuple(torch.linalg.svd(A, full_matrices=False)), precise(X))
+    return ThinSVD(U.to(X.dtype), S, Vh.mH).truncate(_limited(count, X)), 0.0
 
 
 def _randomized(X: Tensor, count: int | None, seed: int) -> tuple[ThinSVD, float]:
     check_finite("X", X)
-    low, high = SAFE_SQUARES[X.dtype]
+    low, high = SAFE_SQUARES[X.dtype.to_real()]
     scale = torch.ones_like(X[..., :1, :1], dtype=torch.float64)
     if not low**0.5 < float(X.abs().max()) < high**0.5:
         X, scale = _in_units_of_the_largest(X)
@@ -176,7 +177,8 @@ def _randomized(X: Tensor, count: int | None, seed: int) -> tuple[ThinSVD, float
     generator = torch.Generator("cpu").manual_seed(seed)
     # Drawn on the CPU, the numbers are the same on every device.
     sketch = torch.randn(X.size(-1), columns, dtype=torch.float64, device="cpu", generator=generator)
-    Q = torch.linalg.qr(apply(X, sketch.to(X.device))).Q
+    sketch = sketch.to(X.device, torch.complex128 if X.is_complex() else None)
+    Q = torch.linalg.qr(apply(X, sketch)).Q
     for _ in range(POWER_ITERATIONS):
         Q = torch.linalg.qr(inner(X, Q)).Q
         Q = torch.linalg.qr(apply(X, Q)).Q
@@ -216,7 +218,8 @@ def check_rank(kept: int, shape: tuple[int, int], truncation: Truncation) -> Non
 
 
 def check_matrix(name: str, matrix: Tensor) -> None:
-    """Raise `InputError` unless `matrix` is a non-empty, dense tensor (*batch, N, F) of float32 or float64."""
+    """Raise `InputError` unless `matrix` is a non-empty, dense tensor (*batch, N, F) of float32, float64,
+    complex64 or complex128."""
     if not isinstance(matrix, Tensor):
         raise InputError(f"got {name} of type {type(matrix).__name__}, expected a torch.Tensor of shape (*batch, N, F)")
     if matrix.dim() < 2 or matrix.numel() == 0 or matrix.layout != torch.strided:
@@ -224,8 +227,11 @@ def check_matrix(name: str, matrix: Tensor) -> None:
             f"got {name} of shape {tuple(matrix.shape)} and layout {matrix.layout}, "
             "expected a non-empty dense tensor (*batch, N, F)"
         )
-    if matrix.dtype not in (torch.float32, torch.float64):
-        raise InputError(f"got {name} of {matrix.dtype}, expected torch.float32 or torch.float64: convert it")
+    if matrix.dtype not in (torch.float32, torch.float64, torch.complex64, torch.complex128):
+        raise InputError(
+            f"got {name} of {matrix.dtype}, expected torch.float32 or torch.float64, or torch.complex64 or "
+            "torch.complex128: convert it"
+        )
 
 
 def check_method(method: str) -> None:

@@ -17,7 +17,7 @@ from dmdgnn import DMD, InputError, LowRankOperator, RankError
 from dmdgnn.dynamics import FeaturePropagation
 from dmdgnn.errors import MissingPackageError
 from dmdgnn.nn import DMDGNN, DMDConv
-from dmdgnn.plot import learned_filter, mode, reconstruction_error, spectrum
+from dmdgnn.plot import learned_filter, mode, reconstruction_error, spectrum, summary
 from dmdgnn.transforms import AddDMDModes
 
 SQUARE = torch.tensor([[0, 1, 2, 3], [1, 2, 3, 0]])
@@ -439,3 +439,73 @@ def test_snapshots_and_options_that_do_not_fit(ax):
     with pytest.raises(InputError):
         reconstruction_error(X, Y[:-1], [2], ax)
     assert not ax.has_data()
+
+
+# Summaries.
+
+
+def waves(n=10, steps=60):
+    t = torch.arange(steps, dtype=torch.float64)
+    parts = torch.stack([3 * torch.cos(0.4 * t), 3 * torch.sin(0.4 * t), 0.9**t])
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(n, 3, dtype=torch.float64, generator=generator) @ parts
+
+
+def test_summary_shows_what_the_estimate_says():
+    dmd = DMD(dt=0.5).fit(waves())
+    figure = summary(dmd)
+    eigenvalues, values, shapes, dynamics = figure.axes[:4]
+    points = eigenvalues.collections[-1]
+    np.testing.assert_allclose(points.get_array(), torch.maximum(dmd.residuals, dmd.dual_residuals))
+    np.testing.assert_allclose(points.get_offsets(), torch.stack([dmd.eigs.real, dmd.eigs.imag], dim=1))
+    assert figure.axes[4].get_ylabel() == "residual"
+    np.testing.assert_allclose(values.get_lines()[0].get_ydata(), dmd.singular_values)
+    labels = list(lines(dynamics))
+    assert len(labels) == 2  # one of the pair, and the decay
+    assert labels[0].endswith(f"frequency {0.4 / (2 * np.pi) / 0.5:.3g}")
+    first = lines(dynamics)[labels[0]]
+    np.testing.assert_allclose(first.get_xdata(), dmd.times)
+    place = int(labels[0].split()[1].rstrip(","))
+    drawn = lines(shapes)[labels[0]].get_ydata()[:, None] * first.get_ydata()
+    assert drawn.shape == (10, 60)
+    expected = dmd.dynamics[place].real * dmd.modes[:, place].norm()
+    np.testing.assert_allclose(first.get_ydata(), expected)
+
+
+@pytest.mark.parametrize(
+    "dmd",
+    [
+        lambda: DMD(3, modes="projected").fit(waves()),
+        lambda: DMD(3, constraint="symmetric").fit(waves()),
+        lambda: DMD(3, estimator="rrr").fit(waves()),
+        lambda: DMD(constraint="diagonal").fit(waves()),
+        lambda: DMD(3, delays=4, opt=True).fit(waves()),
+        lambda: DMD(2, center=True).fit(waves()),
+        lambda: DMD(3).fit([waves(), waves(steps=20)]),
+        lambda: DMD(3).fit(waves().to(torch.complex128)),
+        lambda: DMD(3).fit(waves().requires_grad_()),
+        lambda: DMD(3).fit(waves()).select(2, by="contribution").stabilise(),
+    ],
+)
+def test_summary_of_every_kind(dmd):
+    figure = summary(dmd(), modes=2)
+    assert [ax.get_title() for ax in figure.axes[:4]] == [
+        "eigenvalues", "singular values", "leading modes", "their dynamics",
+    ]  # fmt: skip
+    figure.canvas.draw()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: DMD(), "call fit first"),
+        (lambda: torch.eye(3), "got Tensor, expected a fitted DMD"),
+        (lambda: DMD(2).fit(torch.stack([waves(), waves()])), "of a batch"),
+        (lambda: DMD(2).fit(waves(), control=torch.randn(1, 60, dtype=torch.float64)), "under control"),
+    ],
+)
+def test_summary_of_what_has_none(make, message):
+    with pytest.raises(InputError, match=message):
+        summary(make())
+    with pytest.raises(InputError, match="modes=0"):
+        summary(DMD().fit(waves()), modes=0)
