@@ -57,13 +57,14 @@ def robust(factorise: Factorisation, matrix: Tensor) -> tuple[Tensor, ...]:
 
 
 @cache
-def _threads(workers: int) -> ThreadPoolExecutor:
+def threads(workers: int) -> ThreadPoolExecutor:
+    """The threads that share the work on a batch."""
     # A thread's first call into LAPACK takes as long as hundreds of small matrices, so threads are kept.
     return ThreadPoolExecutor(workers, thread_name_prefix="dmdgnn")
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_threads.cache_clear)
+    os.register_at_fork(after_in_child=threads.cache_clear)
 
 
 def _like(matrix: Tensor, factor: Tensor) -> Tensor:
@@ -78,6 +79,6 @@ def _parallel(factorise: Factorisation, matrix: Tensor) -> tuple[Tensor, ...]:
         return factorise(matrix)
     batch = matrix.shape[:-2]
     shares = matrix.flatten(0, -3).chunk(workers)
-    parts = list(_threads(workers).map(factorise, shares))
+    parts = list(threads(workers).map(factorise, shares))
     factors = cast(list[tuple[Tensor, ...]], [torch.cat(part) for part in zip(*parts, strict=True)])
     return tuple(cast(Tensor, factor).unflatten(0, batch) for factor in factors)
