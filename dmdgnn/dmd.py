@@ -16,6 +16,7 @@ from dmdgnn.kernels.moments import Moments, check_pair
 from dmdgnn.kernels.ragged import Ragged
 from dmdgnn.kernels.robust import check_finite, robust
 from dmdgnn.kernels.rows import apply
+from dmdgnn.kernels.sparse import column, csr, is_sparse
 from dmdgnn.kernels.thin_svd import Method, check_matrix, check_method
 from dmdgnn.kernels.truncation import Rank, Truncation
 from dmdgnn.operator import LowRankOperator
@@ -160,7 +161,8 @@ class DMD:
         """Estimate the operator from snapshots; sums are in float64, results are in the dtype of X.
 
         Args:
-            X: Snapshots (*batch, N, F), float32 or float64. A batch gives a batch of operators of one rank; where a
+            X: Snapshots (*batch, N, F), float32 or float64. Single ones, X and Y, may be sparse, in CSR, COO or CSC form,
+                and are never made dense. A batch gives a batch of operators of one rank; where a
                 matrix has a lower one, its further modes and eigenvalues are zero.
             Y: The same snapshots a step later, as X. Without it, X is one series of F states in order, and its
                 columns 1 to F - 1 follow its columns 0 to F - 2.
@@ -181,13 +183,13 @@ class DMD:
 
     def _fit(self, X: Tensor, Y: Tensor | None, control: Tensor | None, ptr: Tensor | None) -> None:
         series = Y is None
-        X, Y = self._pairs(X, Y)
+        X, Y = self._sparse_pairs(X, Y, control, ptr) if _any_sparse(X, Y) else self._pairs(X, Y)
         if control is not None:
             control = self._checked_control(control, X, series)
         ragged = None if ptr is None else self._checked_ragged(ptr, X, series or control is not None)
 
         if ragged is None:
-            self._first, self._last = X[..., :1].clone(), Y[..., -1:].clone()
+            self._first, self._last = column(X, 0), column(Y, -1)
         self._steps = X.size(-1) + series + self.delays - 1
         self._controls = None
         if is_state_constraint(self.constraint):
@@ -402,6 +404,19 @@ class DMD:
         states = torch.cat([X[..., delay : delay + width] for delay in range(self.delays)], dim=-2)
         return states[..., :-1], states[..., 1:]
 
+    def _sparse_pairs(
+        self, X: Tensor, Y: Tensor | None, control: Tensor | None, ptr: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        if Y is None or control is not None or ptr is not None or self.total_least_squares or self.delays > 1:
+            raise InputError(
+                "sparse snapshots go with X and Y, and without control, ptr, delays and total_least_squares: "
+                "make them dense, as by X.to_dense()"
+            )
+        if is_state_constraint(self.constraint) or X.requires_grad or Y.requires_grad:
+            raise InputError("sparse snapshots take no constraint on all states and no gradient: use X.to_dense()")
+        check_pair(X, Y, sparse=True)
+        return (csr(X) if is_sparse(X) else X), (csr(Y) if is_sparse(Y) else Y)
+
     def _checked_control(self, control: Tensor, X: Tensor, series: bool) -> Tensor:
         options = (self.constraint, self.forward_backward, self.total_least_squares, self.delays, self.mode_type)
         if options != (None, False, False, 1, "exact"):
@@ -503,6 +518,10 @@ class DMD:
 def is_state_constraint(constraint: Constraint | None) -> TypeGuard[StateConstraint]:
     """Whether the constraint is on the operator on all states, not on the range of U."""
     return constraint in STATE_CONSTRAINTS
+
+
+def _any_sparse(*snapshots: Tensor | None) -> bool:
+    return any(isinstance(matrix, Tensor) and is_sparse(matrix) for matrix in snapshots)
 
 
 def _times(basis: Tensor, M: Tensor, ragged: Ragged | None) -> Tensor:

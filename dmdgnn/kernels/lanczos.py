@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from dmdgnn.kernels.robust import robust
 from dmdgnn.kernels.rows import apply, inner
 
 # Columns of a block: products with as many cost little more than with one.
-BLOCK = 16
+BLOCK = 8
 # Largest residual of a pair in units of the first eigenvalue: that of a dense decomposition of some thousand rows.
 TOLERANCE = 1e-14
 # The basis may have this share of the columns that there are. Beyond it, a dense decomposition is the faster one.
@@ -41,22 +42,25 @@ def lanczos(
     Returns:
         None where the pairs have not converged in a basis of a third of `size` columns.
 
-    >>> values, vectors = lanczos(lambda x: x * torch.arange(200.0).double().unsqueeze(1) ** 4, 200, count=2)
-    >>> values.pow(0.25)
-    tensor([199.0000, 198.0000], dtype=torch.float64)
+    >>> values, vectors = lanczos(lambda x: x * 2.0 ** -torch.arange(300).unsqueeze(1), 300, count=3)
+    >>> values
+    tensor([1.0000, 0.5000, 0.2500], dtype=torch.float64)
     """
     generator = torch.Generator("cpu").manual_seed(seed)
 
     def noise(columns: int) -> Tensor:
         return torch.randn(size, columns, dtype=torch.float64, device="cpu", generator=generator).to(device)
 
-    limit = int(SHARE * size)
-    basis = torch.empty(limit, size, dtype=torch.float64, device=device)
-    projected = basis.new_zeros(limit, limit)
+    limit, filled, due, found = int(SHARE * size), 0, count + 2 * BLOCK, None
+    if limit < due:
+        return None
+    basis = torch.empty(4 * due, size, dtype=torch.float64, device=device)
+    projected = basis.new_zeros(4 * due, 4 * due)
     block = torch.linalg.qr(noise(BLOCK)).Q
-    filled, due, found = 0, count + 2 * BLOCK, None
     while filled + block.size(1) <= limit:
         new = slice(filled, filled + block.size(1))
+        if new.stop > len(basis):
+            basis, projected = torch.cat([basis, torch.empty_like(basis)]), pad(projected, 2 * [0, len(basis)])
         basis[new], filled = block.mT, new.stop
         span = basis[:filled]
         rest = product(block)
@@ -65,7 +69,8 @@ def lanczos(
         projected[:filled, new], projected[new, :filled] = coefficients, coefficients.mT
         scale = projected.diagonal().max()
         if filled >= due:
-            values, vectors = (part.flip(-1)[..., :count] for part in robust(torch.linalg.eigh, projected[:filled, :filled]))
+            pairs = robust(torch.linalg.eigh, projected[:filled, :filled])
+            values, vectors = (part.flip(-1)[..., :count] for part in pairs)
             residuals = torch.linalg.vector_norm(rest @ vectors[new], dim=0)
             due = filled + max(block.size(1), filled // 8)
             if bool((residuals <= TOLERANCE * values[0]).all()):

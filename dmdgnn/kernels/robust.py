@@ -20,12 +20,18 @@ PARALLEL_ENTRIES = 2**14
 
 def check_finite(name: str, matrix: Tensor) -> None:
     """Raise `InputError` with the place of the first NaN or infinite entry."""
+    if matrix.layout != torch.strided:
+        stored = matrix.to_sparse_coo().coalesce()
+        indices, matrix = stored.indices(), stored.values()
+    else:
+        indices = None
     # A sum is finite only if all its terms are, and needs no copy; if not, it may have overflowed.
     if bool(matrix.detach().sum().isfinite()):
         return
     finite = torch.isfinite(matrix)
     if not bool(finite.all()):
-        place = tuple((~finite).nonzero()[0].tolist())
+        first = (~finite).nonzero()[0]
+        place = tuple((first if indices is None else indices[:, first[0]]).tolist())
         raise InputError(
             f"{name} has {int((~finite).sum())} NaN or infinite entries, the first at {place}: "
             "clean it, as with torch.nan_to_num"

@@ -5,7 +5,7 @@ torch's on processors for which that one has no kernel of its own. The number of
 :func:`torch.set_num_threads` but that of the environment, as `OMP_NUM_THREADS`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import reduce
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from dmdgnn.kernels.robust import PARALLEL_ENTRIES, threads
+from dmdgnn.kernels.sparse import is_sparse, transposed
 
 # Entries of a block of rows: its float64 copy, 8 MiB, stays in the cache of a processor.
 BLOCK_ENTRIES = 2**20
@@ -35,7 +36,15 @@ def sum_of(products: Iterator[Tensor]) -> Tensor:
 
 
 def inner(A: Tensor, B: Tensor) -> Tensor:
-    r""":math:`A^T B` in float64 for A (*batch, N, m) and B (*batch, N, n); shape (*batch, m, n)."""
+    r""":math:`A^T B` in float64 for A (*batch, N, m) and B (*batch, N, n); shape (*batch, m, n), dense.
+
+    One of them may be sparse in CSR form, or both if they are the same.
+    """
+    if is_sparse(A):
+        product = transposed(A) @ (A.double() if A is B else B.double())
+        return product.to_dense() if A is B else product
+    if is_sparse(B):
+        return inner(B, A).mT
     if A.dtype == B.dtype == torch.float64:
         return _product(A.mT, B)
     rows = _block_rows(A, B)
@@ -45,7 +54,10 @@ def inner(A: Tensor, B: Tensor) -> Tensor:
 
 
 def apply(A: Tensor, M: Tensor) -> Tensor:
-    """A M, computed in float64 and returned in the dtype of A, for A (*batch, N, m) and float64 M (*batch, m, n)."""
+    """A M, computed in float64 and returned in the dtype of A, for A (*batch, N, m), which may be sparse in CSR form,
+    and float64 M (*batch, m, n)."""
+    if is_sparse(A):
+        return (A.double() @ M).to(A.dtype)
     if A.dtype == torch.float64:
         return _product(A, M)
     rows = _block_rows(A)
@@ -56,6 +68,15 @@ def apply(A: Tensor, M: Tensor) -> Tensor:
     for part, product in zip(out.split(rows, dim=-2), products, strict=True):
         part.copy_(product)
     return out
+
+
+def gram_operator(A: Tensor) -> Callable[[Tensor], Tensor]:
+    r"""The map from float64 M (m, n) to :math:`A^T A M`, for A (N, m), dense or sparse in CSR form."""
+    if is_sparse(A):
+        precise, adjoint = A.double(), transposed(A)
+        return lambda M: adjoint @ (precise @ M)
+    # Each row is read once.
+    return lambda M: sum_of(_product(a.mT, _product(a, M)) for a in _blocks(A, _block_rows(A)))
 
 
 def _product(A: Tensor, B: Tensor) -> Tensor:
