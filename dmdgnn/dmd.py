@@ -161,7 +161,7 @@ class DMD:
         """Estimate the operator from snapshots; sums are in float64, results are in the dtype of X.
 
         Args:
-            X: Snapshots (*batch, N, F), float32 or float64. Single ones, X and Y, may be sparse, in CSR, COO or CSC form,
+            X: Snapshots (*batch, N, F), float32 or float64. Single X and Y may be sparse, in CSR, COO or CSC form,
                 and are never made dense. A batch gives a batch of operators of one rank; where a
                 matrix has a lower one, its further modes and eigenvalues are zero.
             Y: The same snapshots a step later, as X. Without it, X is one series of F states in order, and its

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -18,7 +19,8 @@ TOLERANCE = 1e-14
 # The basis may have this share of the columns that there are. Beyond it, a dense decomposition is the faster one.
 SHARE = 1 / 3
 # Blocks for which fresh directions are followed before pairs count as the leading ones.
-PROBED_BLOCKS = 3
+PROBED_BLOCKS = 2
+TINY = torch.finfo(torch.float64).tiny
 
 
 def lanczos(
@@ -71,16 +73,23 @@ def lanczos(
         if filled >= due:
             pairs = robust(torch.linalg.eigh, projected[:filled, :filled])
             values, vectors = (part.flip(-1)[..., :count] for part in pairs)
-            residuals = torch.linalg.vector_norm(rest @ vectors[new], dim=0)
-            due = filled + max(block.size(1), filled // 8)
-            if bool((residuals <= TOLERANCE * values[0]).all()):
+            residual = float(torch.linalg.vector_norm(rest @ vectors[new], dim=0).max() / values[0].clamp(min=TINY))
+            if residual <= TOLERANCE:
                 if found is not None and bool(((values - found).abs() <= 10 * TOLERANCE * values[0]).all()):
                     return values, inner(span, vectors)
                 found = values
                 rest = torch.cat([rest, scale * noise(BLOCK) / size**0.5], dim=1)
                 due = filled + PROBED_BLOCKS * rest.size(1)
+            else:
+                due = filled + _columns_to_go(filled, residual, rest.size(1))
         # Noise in the last digit stands in for directions that run out.
-        block = rest + torch.finfo(torch.float64).eps * scale * noise(rest.size(1))
-        for _ in range(2):
-            block = torch.linalg.qr(block - inner(span, apply(span, block))).Q
+        block = torch.linalg.qr(rest + torch.finfo(torch.float64).eps * scale * noise(rest.size(1))).Q
+        block = torch.linalg.qr(block - inner(span, apply(span, block))).Q
     return None
+
+
+def _columns_to_go(filled: int, residual: float, width: int) -> int:
+    """Columns until the residual is small enough, if it falls as it did from one on; decompositions between are few."""
+    rate = -math.log(residual) / filled if residual < 1 else 0.0
+    expected = math.log(residual / TOLERANCE) / rate if rate > 0 else filled
+    return max(width, min(filled // 4, int(expected)))

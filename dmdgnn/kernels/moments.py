@@ -104,7 +104,7 @@ class Moments:
 
 
 def check_pair(X: Tensor, Y: Tensor, sparse: bool = False) -> None:
-    """Raise `InputError` unless X and Y are valid and agree in shape, dtype and device; both may be sparse if allowed."""
+    """Raise `InputError` unless X and Y are valid, sparse only if allowed, and agree in shape, dtype and device."""
     check_matrix("X", X, sparse)
     check_matrix("Y", Y, sparse)
     if (X.shape, X.dtype, X.device) != (Y.shape, Y.dtype, Y.device):
