@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from measure import Row, machine, markdown
@@ -26,6 +26,7 @@ from torch_geometric.nn import GCNConv
 
 from dmdgnn import DMD
 from dmdgnn.kernels import thin_svd
+from dmdgnn.kernels.thin_svd import Method
 from dmdgnn.nn import DMDConv
 
 ROOT = Path(__file__).parents[1]
@@ -69,7 +70,7 @@ def kernels(device: str, shapes: tuple[tuple[int, int], ...] = SHAPES) -> Iterat
     for (rows, columns), dtype in itertools.product(shapes, DTYPES):
         X, rank = randn(rows, columns, dtype=dtype), min(64, columns // 2)
         name = f"{rows:,} x {columns:,}, rank {rank}, {str(dtype)[6:]}"
-        for method in ("gram", "randomized", "full")[: 3 if X.numel() < 10**7 else 2]:
+        for method in get_args(Method)[1 : 4 if X.numel() < 10**7 else 3]:
             yield there_and_here(f"{method} kernel, {name}", device, partial(thin_svd, rank=rank, method=method), X)
         yield there_and_here(f"fit, {name}", device, partial(modes, rank), X, X.roll(1, dims=0))
 
