@@ -10,8 +10,8 @@ from torch import Tensor
 
 from dmdgnn.errors import InputError
 from dmdgnn.evolution import Evolution
-from dmdgnn.kernels.rows import precise
 from dmdgnn.options import is_integer, is_number
+from dmdgnn.precision import precise
 
 if TYPE_CHECKING:
     from typing_extensions import Self

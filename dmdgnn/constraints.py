@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from dmdgnn.errors import InputError, RankError
-from dmdgnn.kernels.rows import precise
 from dmdgnn.kernels.truncation import Truncation, rounding_level
+from dmdgnn.precision import precise
 
 StateConstraint = Literal["diagonal", "circulant", "lower_triangular", "upper_triangular"]
 STATE_CONSTRAINTS = get_args(StateConstraint)

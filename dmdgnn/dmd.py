@@ -18,7 +18,7 @@ from dmdgnn.kernels.truncation import Truncation
 from dmdgnn.online import with_past
 from dmdgnn.operator import LowRankOperator
 from dmdgnn.options import Constraint, Estimator, ModeType, is_number, is_state_constraint
-from dmdgnn.trajectories import Pairs, Series
+from dmdgnn.trajectories import Pairs, Series, any_sparse
 
 __all__ = ["DMD", "Constraint", "Estimator", "ModeType", "is_state_constraint"]
 
@@ -127,7 +127,8 @@ class DMD(Estimate):
             X: Snapshots (*batch, N, F), float32 or float64, or complex64 or complex128. A batch gives a batch of
                 operators of one rank; where a matrix has a lower one, its further modes and eigenvalues are zero. Or a
                 list of trajectories (N, F_i) of one system, of any lengths: no step leads from one to the next, and
-                what is one for each time, such as `amplitudes` and `forecast`, is one for each trajectory.
+                what is one for each time, such as `amplitudes` and `forecast`, is one for each trajectory. Single X
+                and Y may be sparse, in CSR, COO or CSC form, and are never made dense.
             Y: The same snapshots a step later, as X. Without it, X is one series of F states in order, and its
                 columns 1 to F - 1 follow its columns 0 to F - 2.
             control: Known inputs (q, F) that act on the states, :math:`Y = K X + B\\,\\Gamma`, one column for each of
@@ -144,6 +145,8 @@ class DMD(Estimate):
             InputError: Wrong shape, dtype or device, NaN or infinite entries, options that do not go together.
             RankError: `rank` is above what X has.
         """
+        if any_sparse(X, Y):
+            self._check_sparse(X, Y, control, ptr)
         pairs = Pairs.of(X, Y, self.delays)
         if control is None and B is not None:
             raise InputError("got B without control: give the inputs, too, or neither")
@@ -316,6 +319,17 @@ class DMD(Estimate):
             other._inverse = None
             other._decompose(other._solve(other._reduced))
         return other
+
+    def _check_sparse(self, X: Series, Y: Series | None, control: Series | None, ptr: Tensor | None) -> None:
+        single = isinstance(X, Tensor) and isinstance(Y, Tensor)
+        options = (self.total_least_squares, self.center, is_state_constraint(self.constraint))
+        if not single or control is not None or ptr is not None or self.delays > 1 or any(options):
+            raise InputError(
+                "sparse snapshots go with one X and Y, and without control, ptr, delays, total_least_squares, center "
+                "and constraints on all states: make them dense, as by X.to_dense()"
+            )
+        if any(isinstance(side, Tensor) and side.requires_grad for side in (X, Y)):
+            raise InputError("sparse snapshots take no gradient: use X.to_dense()")
 
     def _checked_control(self, pairs: Pairs, control: Series, B: Tensor | None) -> Tensor:
         options = (self.constraint, self.forward_backward, self.total_least_squares, self.mode_type, self.estimator)

@@ -13,8 +13,9 @@ from dmdgnn.errors import InputError
 from dmdgnn.factors import Factorisation
 from dmdgnn.kernels.ragged import Ragged
 from dmdgnn.kernels.robust import check_finite, robust
-from dmdgnn.kernels.rows import apply, inner, precise
+from dmdgnn.kernels.rows import apply, inner
 from dmdgnn.options import is_state_constraint
+from dmdgnn.precision import precise
 from dmdgnn.reduced import Reduced, SubspaceConstraint
 
 

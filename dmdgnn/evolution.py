@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from dmdgnn.errors import InputError
-from dmdgnn.kernels.rows import precise
 from dmdgnn.options import is_integer, is_number
+from dmdgnn.precision import precise
 from dmdgnn.residuals import Residuals
 from dmdgnn.trajectories import stacked
 

@@ -13,9 +13,10 @@ from dmdgnn.kernels.autograd import LeadingSubspace
 from dmdgnn.kernels.moments import Moments
 from dmdgnn.kernels.ragged import Ragged
 from dmdgnn.kernels.robust import check_finite
-from dmdgnn.kernels.rows import apply, inner, precise
+from dmdgnn.kernels.rows import apply, inner
 from dmdgnn.kernels.thin_svd import Method, ThinSVD, right_svd, thin_svd
 from dmdgnn.kernels.truncation import Truncation
+from dmdgnn.precision import precise
 from dmdgnn.reduced import Encoder, Reduced
 
 

@@ -10,9 +10,10 @@ from torch import Tensor
 from dmdgnn.errors import NotFittedError
 from dmdgnn.factors import Shadows
 from dmdgnn.kernels.ragged import Ragged
-from dmdgnn.kernels.rows import apply, precise
+from dmdgnn.kernels.rows import apply
 from dmdgnn.operator import LowRankOperator
 from dmdgnn.options import Options
+from dmdgnn.precision import precise
 from dmdgnn.reduced import Encoder, Reduced
 
 

@@ -8,8 +8,8 @@ from torch import Tensor
 from dmdgnn.errors import InputError
 from dmdgnn.fitted import Fitted, times
 from dmdgnn.kernels.ragged import Ragged
-from dmdgnn.kernels.rows import precise
 from dmdgnn.operator import LowRankOperator
+from dmdgnn.precision import precise
 from dmdgnn.spectral import blocks_of, real_basis, real_rows
 
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from dmdgnn.errors import InputError
-from dmdgnn.kernels.rows import precise
-from dmdgnn.trajectories import Pairs
+from dmdgnn.precision import precise
+from dmdgnn.trajectories import Pairs, any_sparse
 
 if TYPE_CHECKING:
     from dmdgnn.fitted import Fitted
@@ -21,6 +21,8 @@ def with_past(dmd: Fitted, X: Tensor, Y: Tensor | None, forget: float) -> Pairs:
     last, delays = dmd._last, dmd.delays
     size = last.size(-2) // delays
     shape = (*last.shape[:-2], size)
+    if any_sparse(X, Y):
+        raise InputError("an update takes dense snapshots: use X.to_dense()")
     if not isinstance(X, Tensor) or X.shape[:-1] != shape or X.dtype != last.dtype or X.device != last.device:
         got = f"{tuple(X.shape)}, {X.dtype}, {X.device}" if isinstance(X, Tensor) else type(X).__name__
         raise InputError(f"got new states {got}, expected {shape} and a column for each, {last.dtype}, {last.device}")

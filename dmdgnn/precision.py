@@ -1,4 +1,4 @@
-"""Full precision where autocast would lower it."""
+"""Double precision for sums, and full precision where autocast would lower it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,22 @@ from functools import wraps
 from typing import ParamSpec, TypeVar
 
 import torch
+from torch import Tensor
 
 P = ParamSpec("P")
 T = TypeVar("T")
 # Devices whose autocast is a state of its own.
 AUTOCAST_DEVICES = ("cpu", "cuda", "mps", "xpu")
+
+
+def double_of(dtype: torch.dtype) -> torch.dtype:
+    """complex128 for complex types, else float64."""
+    return torch.complex128 if dtype.is_complex else torch.float64
+
+
+def precise(matrix: Tensor) -> Tensor:
+    """In double precision, complex if the matrix is."""
+    return matrix.to(double_of(matrix.dtype))
 
 
 def is_lowered(device: torch.device) -> bool:

@@ -8,8 +8,8 @@ from torch import Tensor
 from dmdgnn.errors import InputError
 from dmdgnn.fitted import times
 from dmdgnn.kernels.ragged import Ragged
-from dmdgnn.kernels.rows import precise
 from dmdgnn.modes import Modes
+from dmdgnn.precision import precise
 
 # Up to that residual, a pair is one of an operator that is so near, in units of |lambda| on the unit circle.
 TRUSTED = 0.1

@@ -75,7 +75,10 @@ class AddSeriesModes(BaseTransform):
                 "1 to T - 1"
             )
         if states.dtype not in (torch.float32, torch.float64):
-            raise InputError(f"got states of {states.dtype}, expected torch.float32 or torch.float64: convert them")
+            raise InputError(
+                f"got states of {states.dtype}, expected torch.float32 or torch.float64: convert them, complex ones to "
+                "rows of real and imaginary parts"
+            )
         check_finite("states", states)
         self.rank, self.energy, self.stride, self.blocks = rank, energy, stride, blocks
         self.dmd = DMD(rank, energy, modes="projected")

@@ -12,6 +12,7 @@ from torch import Tensor
 from dmdgnn.errors import InputError
 from dmdgnn.kernels.moments import check_pair
 from dmdgnn.kernels.robust import check_finite
+from dmdgnn.kernels.sparse import column, csr, is_sparse
 from dmdgnn.kernels.thin_svd import check_matrix
 
 Series = Tensor | Sequence[Tensor]
@@ -21,7 +22,7 @@ class Pairs(NamedTuple):
     """Snapshots X and those a step later Y (*batch, d N, F), of one trajectory or of several side by side.
 
     Args:
-        X: Snapshots.
+        X: Snapshots, as Y dense, or in CSR form of one trajectory.
         Y: Their successors.
         widths: Pairs of each trajectory.
         series: Whether the successors are those of the same trajectory, not given apart.
@@ -72,6 +73,8 @@ class Pairs(NamedTuple):
 
     def snapshots(self) -> list[Tensor]:
         """All snapshots of each trajectory in order."""
+        if not (self.series or self.several):
+            return [self.X]
         X, Y = (side.split(self.widths, dim=-1) for side in (self.X, self.Y))
         return [torch.cat([x, y[..., -1:]], dim=-1) if self.series else x for x, y in zip(X, Y, strict=True)]
 
@@ -102,7 +105,13 @@ def stacked(states: Tensor, delays: int) -> Tensor:
 
 def _columns(matrix: Tensor, places: list[int]) -> Tensor:
     """A copy of some columns."""
-    return torch.cat([matrix[..., place : place + 1] for place in places], dim=-1)
+    return torch.cat([column(matrix, place) for place in places], dim=-1)
+
+
+def any_sparse(*sides: Series | None) -> bool:
+    """Whether any of the snapshots are in a sparse form."""
+    parts = (part for side in sides for part in (side if isinstance(side, list | tuple) else [side]))
+    return any(isinstance(part, Tensor) and is_sparse(part) for part in parts)
 
 
 def _listed(series: Series | None) -> list[Tensor] | None:
@@ -110,10 +119,10 @@ def _listed(series: Series | None) -> list[Tensor] | None:
 
 
 def _pair(name: str, X: Tensor, Y: Tensor | None, delays: int) -> tuple[Tensor, Tensor]:
-    check_matrix(name, X)
     if Y is not None:
-        check_pair(X, Y)
-        return X, Y
+        check_pair(X, Y, sparse=True)
+        return (csr(X) if is_sparse(X) else X), (csr(Y) if is_sparse(Y) else Y)
+    check_matrix(name, X)
     check_finite(name, X)
     if X.size(-1) <= delays:
         raise InputError(

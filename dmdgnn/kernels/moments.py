@@ -139,10 +139,10 @@ class Moments:
         return Moments(XX, XY, YY, int(rows[0, 0].real), self.dtype)
 
 
-def check_pair(X: Tensor, Y: Tensor) -> None:
-    """Raise `InputError` unless X and Y are valid and agree in shape, dtype and device."""
-    check_matrix("X", X)
-    check_matrix("Y", Y)
+def check_pair(X: Tensor, Y: Tensor, sparse: bool = False) -> None:
+    """Raise `InputError` unless X and Y are valid, sparse only if allowed, and agree in shape, dtype and device."""
+    check_matrix("X", X, sparse)
+    check_matrix("Y", Y, sparse)
     if (X.shape, X.dtype, X.device) != (Y.shape, Y.dtype, Y.device):
         raise InputError(
             f"X is {tuple(X.shape)}, {X.dtype}, {X.device}, but Y is {tuple(Y.shape)}, {Y.dtype}, {Y.device}: "

@@ -166,6 +166,6 @@ def test_gram_is_orthonormal_down_to_its_floor():
     torch.testing.assert_close(U.mT @ U, torch.eye(3, dtype=torch.float64), atol=1e-7, rtol=0)
 
 
-def test_sparse_matrices_are_refused():
+def test_the_full_kernel_refuses_sparse_matrices():
     with pytest.raises(InputError, match="dense"):
-        thin_svd(torch.eye(3).to_sparse())
+        thin_svd(torch.eye(3).to_sparse(), method="full")
