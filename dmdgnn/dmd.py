@@ -18,6 +18,7 @@ from dmdgnn.kernels.truncation import Truncation
 from dmdgnn.online import with_past
 from dmdgnn.operator import LowRankOperator
 from dmdgnn.options import Constraint, Estimator, ModeType, is_number, is_state_constraint
+from dmdgnn.precision import full_precision
 from dmdgnn.trajectories import Pairs, Series, any_sparse
 
 __all__ = ["DMD", "Constraint", "Estimator", "ModeType", "is_state_constraint"]
@@ -112,6 +113,7 @@ class DMD(Estimate):
     tensor([0.9000, 0.5000], dtype=torch.float64)
     """
 
+    @full_precision
     def fit(
         self,
         X: Series,
@@ -181,6 +183,7 @@ class DMD(Estimate):
         if self.opt and ragged is None and not self._driven:
             self._seen = [inner(self._basis, snapshots) for snapshots in pairs.snapshots()]
 
+    @full_precision
     def update(self, X: Tensor, Y: Tensor | None = None, *, forget: float = 1.0) -> DMD:
         """Add new snapshots to those that it was fitted to, without these: online DMD.
 
@@ -218,6 +221,7 @@ class DMD(Estimate):
         self.__dict__ = fitted.__dict__
         return self
 
+    @full_precision
     def fit_moments(self, moments: Moments) -> DMD:
         """Estimate the operator from sums over rows that are elsewhere: on disk, in a stream, on other machines.
 
@@ -250,6 +254,7 @@ class DMD(Estimate):
         self.__dict__ = fitted.__dict__
         return self
 
+    @full_precision
     def lift(self, X: Tensor, Y: Tensor) -> LowRankOperator:
         """The rows of the operator that belong to rows X, Y (n, F) of the snapshots, after :meth:`fit_moments`.
 
@@ -259,6 +264,7 @@ class DMD(Estimate):
         U, forward = self._lift_rows(X, Y)
         return self._operator(U, forward, None)
 
+    @full_precision
     def lift_modes(self, X: Tensor, Y: Tensor) -> Tensor:
         """The rows of :attr:`modes` (n, r) that belong to rows X, Y (n, F) of the snapshots."""
         U, forward = self._lift_rows(X, Y)
@@ -282,6 +288,7 @@ class DMD(Estimate):
             return U, forward
         return apply(U, self._turns[0]), apply(forward, self._turns[1])
 
+    @full_precision
     def truncate(self, rank: int) -> DMD:
         """The estimate that :meth:`fit` would make of the same snapshots with a lower rank, from what it has: for a
         sweep of ranks after one factorisation."""

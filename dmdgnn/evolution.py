@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dmdgnn.errors import InputError
 from dmdgnn.options import is_integer, is_number
-from dmdgnn.precision import precise
+from dmdgnn.precision import full_precision, precise
 from dmdgnn.residuals import Residuals
 from dmdgnn.trajectories import stacked
 
@@ -19,6 +19,7 @@ from dmdgnn.trajectories import stacked
 class Evolution(Residuals):
     """Time in :class:`dmdgnn.DMD`: the first state is at time zero, the next ones are `dt` apart."""
 
+    @full_precision
     def predict(self, X: Tensor, control: Tensor | None = None) -> Tensor:
         """The states one step after X (*batch, N, F), under the inputs `control` (q, F) if it was fitted with such.
 
@@ -135,6 +136,7 @@ class Evolution(Residuals):
         return b.mT if self._several else b.squeeze(-1)
 
     @property
+    @full_precision
     def _amplitudes(self) -> Tensor:
         """Shape (*batch, r, trajectories)."""
         first = self._series("_first")
@@ -203,6 +205,7 @@ class Evolution(Residuals):
         every = [self._states(self._with_drift(precise(b) * powers, steps)) for b in self._amplitudes.split(1, dim=-1)]
         return every if self._several else every[0]
 
+    @full_precision
     def _states(self, dynamics: Tensor) -> Tensor:
         modes = self.modes[..., : self.modes.size(-2) // self.delays, :]
         dtype = modes.dtype.to_complex() if dynamics.is_complex() else modes.dtype

@@ -13,7 +13,7 @@ from dmdgnn.kernels.ragged import Ragged
 from dmdgnn.kernels.rows import apply
 from dmdgnn.operator import LowRankOperator
 from dmdgnn.options import Options
-from dmdgnn.precision import precise
+from dmdgnn.precision import full_precision, precise
 from dmdgnn.reduced import Encoder, Reduced
 
 
@@ -82,6 +82,7 @@ class Fitted(Options):
         return exact and self.constraint is None and not self.forward_backward
 
 
+@full_precision
 def times(basis: Tensor, M: Tensor, ragged: Ragged | None = None) -> Tensor:
     """Rows times a small real or complex matrix, for real rows the latter by one real product of twice the columns."""
     if M.is_complex() and not basis.is_complex():

@@ -172,6 +172,7 @@ class LowRankOperator:
         core = self._square_core @ torch.linalg.matrix_power(self._reduced, exponent - 1)
         return LowRankOperator(self.left, core, self.right, ptr=self.ragged)
 
+    @full_precision
     def to_dense(self) -> Tensor:
         """The matrices :attr:`shape`; for tests and small graphs."""
         identity = torch.eye(self.shape[-1], dtype=self.dtype, device=self.device)

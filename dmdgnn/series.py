@@ -10,7 +10,7 @@ from torch_geometric.data import Data
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
-from dmdgnn.dmd import DMD
+from dmdgnn.dmd import DMD, Estimator
 from dmdgnn.errors import FactorizationError, InputError
 from dmdgnn.kernels.robust import check_finite
 from dmdgnn.kernels.truncation import Rank
@@ -46,6 +46,7 @@ class AddSeriesModes(BaseTransform):
         stride: Steps h from one state to the other: best as many as a forecast is ahead.
         blocks: Whether `dmd_eigs` are blocks: True for precisions and exports without complex numbers; by
             default, 'auto', where the eigenvectors do not make up the operator; False to refuse such states.
+        estimator: 'pcr', or 'rrr' for the operator of rank r that predicts the states best, see :class:`dmdgnn.DMD`.
 
     Raises:
         InputError: The states are no series of more than `stride` steps, or a snapshot has another number of nodes.
@@ -66,6 +67,7 @@ class AddSeriesModes(BaseTransform):
         *,
         stride: int = 1,
         blocks: bool | Literal["auto"] = "auto",
+        estimator: Estimator = "pcr",
     ) -> None:
         check_blocks(blocks)
         if not isinstance(states, Tensor) or states.dim() != 2 or not 1 <= stride < states.size(1):
@@ -80,8 +82,8 @@ class AddSeriesModes(BaseTransform):
                 "rows of real and imaginary parts"
             )
         check_finite("states", states)
-        self.rank, self.energy, self.stride, self.blocks = rank, energy, stride, blocks
-        self.dmd = DMD(rank, energy, modes="projected")
+        self.rank, self.energy, self.stride, self.blocks, self.estimator = rank, energy, stride, blocks, estimator
+        self.dmd = DMD(rank, energy, modes="projected", estimator=estimator)
         with torch.no_grad():
             operator = self.dmd.fit(states[:, :-stride], states[:, stride:]).operator
             self.dmd_modes, eigs, self.dmd_duals = _form(operator, blocks)

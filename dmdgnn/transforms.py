@@ -44,8 +44,6 @@ class AddDMDModes(BaseTransform):
         constraint: What the operator is to be, see :class:`dmdgnn.DMD`, or None for nothing; by default, 'auto', it is
             'symmetric' for dynamics that are, else None.
         svd: Kernel, see :func:`dmdgnn.kernels.thin_svd`.
-        estimator: 'pcr', or 'rrr' for the operator of rank r that predicts the snapshots best, see
-            :class:`dmdgnn.DMD`; the latter has no constraint.
         attr: First part of the names under which modes, eigenvalues and dual modes are stored, so that a graph can have
             several sets.
         duals: Store `dmd_duals` (N, r), too: the transposed pseudo-inverse :math:`\Psi` of the modes, with which
@@ -59,6 +57,8 @@ class AddDMDModes(BaseTransform):
             without cycles do not: then modes are an orthonormal change of the basis of the subspace, in which blocks
             are a real Schur form. For graphs that are to be batched later, choose True or False: False refuses such
             graphs.
+        estimator: 'pcr', or 'rrr' for the operator of rank r that predicts the snapshots best, see
+            :class:`dmdgnn.DMD`; the latter has no constraint.
 
     Raises:
         InputError: The dynamics do not read the graph, or the settings do not go together.
@@ -79,10 +79,10 @@ class AddDMDModes(BaseTransform):
         modes: ModeType = "projected",
         constraint: Constraint | Literal["auto"] | None = "auto",
         svd: Method = "auto",
-        estimator: Estimator = "pcr",
         attr: str = "dmd",
         duals: bool = False,
         blocks: bool | Literal["auto"] = "auto",
+        estimator: Estimator = "pcr",
     ) -> None:
         check_blocks(blocks)
         self.dynamics = FeaturePropagation(burn_in=2) if dynamics is None else dynamics
@@ -99,7 +99,7 @@ class AddDMDModes(BaseTransform):
         )
         self.dmd()  # bad settings raise here, not at the first graph
         self.rank, self.energy, self.modes, self.constraint, self.svd = rank, energy, modes, constraint, svd
-        self.attr = attr
+        self.attr, self.estimator = attr, estimator
         self.duals = duals
         self.blocks = blocks
 

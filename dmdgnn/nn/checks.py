@@ -111,17 +111,25 @@ def _check_nodes(of_graphs: int, of_features: int) -> None:
         raise InputError(f"got graphs of {of_graphs} nodes and features of {of_features}: pass those of one batch")
 
 
-def check_edges(edge_index: Any, edge_weight: Tensor | None) -> None:
-    """Raise `InputError` unless edges are (2, E), or a sparse adjacency, and weights (E,); reads no values."""
+def local_graph(x: Tensor, edge_index: Any, edge_weight: Tensor | None) -> tuple[Any, Tensor | None]:
+    """Edges (2, E), or a sparse adjacency, and weights (E,), in the precision of x, as transforms take them, too.
+    Within autocast they keep their own, as degrees are sums of them.
+
+    Raises:
+        InputError: They are of other forms. Values are not read.
+    """
     if edge_index is None:
         raise InputError("this layer has a local term: pass edge_index")
+    lowered = is_lowered(x.device)
     if is_sparse(edge_index):
         if edge_weight is not None:
             raise InputError("got a sparse adjacency, whose entries are weights, and edge_weight: leave one out")
-        return
+        return edge_index if lowered else edge_index.to(x.dtype), None
     check_index(edge_index)
-    if edge_weight is not None:
-        check_weight(edge_weight, edge_index.size(1))
+    if edge_weight is None:
+        return edge_index, None
+    check_weight(edge_weight, edge_index.size(1))
+    return edge_index, edge_weight if lowered else edge_weight.to(x.dtype)
 
 
 def reverse(edge_index: Any) -> Any:

@@ -15,7 +15,7 @@ from torch_geometric.nn.models.basic_gnn import BasicGNN
 
 from dmdgnn.errors import InputError
 from dmdgnn.kernels.ragged import Ragged
-from dmdgnn.nn.checks import check_edges, check_features, graphs_of, reverse
+from dmdgnn.nn.checks import check_features, graphs_of, local_graph, reverse
 from dmdgnn.nn.dmd_conv import DMDConv
 from dmdgnn.operator import LowRankOperator
 
@@ -165,7 +165,7 @@ class DirDMDConv(torch.nn.Module):
         if self.skip is not None:
             out = out + self.skip(x)
         if self.local_out is not None and self.local_in is not None:
-            check_edges(edge_index, edge_weight)
+            edge_index, edge_weight = local_graph(x, edge_index, edge_weight)
             weight = () if edge_weight is None else (edge_weight,)
             local = self.local_out(x, edge_index, *weight), self.local_in(x, reverse(edge_index), *weight)
             out = out + self._mix(*local)

@@ -13,7 +13,7 @@ from torch_geometric.nn.inits import constant, zeros
 
 from dmdgnn.errors import InputError
 from dmdgnn.kernels.ragged import Ragged
-from dmdgnn.nn.checks import check_edges, check_features, check_spectrum, graphs_of
+from dmdgnn.nn.checks import check_features, check_spectrum, graphs_of, local_graph
 from dmdgnn.nn.filters import ModeFilter, PolynomialFilter
 from dmdgnn.operator import LowRankOperator
 
@@ -180,7 +180,7 @@ class DMDConv(torch.nn.Module):
         if self.skip is not None:
             out += self.skip(x)
         if self.local is not None:
-            check_edges(edge_index, edge_weight)
+            edge_index, edge_weight = local_graph(x, edge_index, edge_weight)
             weight = () if edge_weight is None else (edge_weight,)
             out += self.local(x, edge_index, *weight)
         if self.bias is not None:

@@ -14,7 +14,7 @@ from torch_geometric.nn.resolver import activation_resolver, normalization_resol
 from torch_geometric.typing import Adj
 
 from dmdgnn.kernels.ragged import Ragged
-from dmdgnn.nn.checks import check_edges, check_features
+from dmdgnn.nn.checks import check_features, local_graph
 from dmdgnn.nn.dmd_conv import DMDConv
 from dmdgnn.operator import LowRankOperator
 
@@ -135,7 +135,9 @@ class DMDGPSConv(torch.nn.Module):
 
         out = finish(self.dmd(x, modes, eigs, batch=batch, duals=duals), self.norm2)
         if self.conv is not None:
-            check_edges(edge_index, kwargs.get("edge_weight"))
+            edge_index, edge_weight = local_graph(x, edge_index, kwargs.get("edge_weight"))
+            if edge_weight is not None:
+                kwargs["edge_weight"] = edge_weight
             out = finish(self.conv(x, edge_index, **kwargs), self.norm1) + out
         out = out + self.mlp(out)
         return out if self.norm3 is None else self.norm3(out, **given)
