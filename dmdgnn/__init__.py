@@ -3,6 +3,7 @@
 from dmdgnn.dmd import DMD
 from dmdgnn.errors import DMDGNNError, FactorizationError, GradientError, InputError, NotFittedError, RankError
 from dmdgnn.operator import LowRankOperator
+from dmdgnn.optimised import OptDMD
 
 __version__ = "0.1.0"
 
@@ -14,5 +15,6 @@ __all__ = [
     "InputError",
     "LowRankOperator",
     "NotFittedError",
+    "OptDMD",
     "RankError",
 ]
