@@ -28,8 +28,8 @@ from torch.autograd.function import once_differentiable
 # Predicted relative decrease under which a step is the last: rates are then within a thousandth of their
 # standard errors.
 TOLERANCE = 1e-11
-# The same for snapshots without noise, relative to their squares.
-ROUNDING = 4e-30
+# Relative size of residuals that rounding alone leaves.
+ROUNDING = 2e-15
 MOST_DAMPING = 1e14
 
 
@@ -117,7 +117,7 @@ def half_square(H: Tensor) -> Tensor:
 
 
 def minimise(
-    rates: Tensor, H: Tensor, times: Tensor, restriction: Restriction, steps: int = 100
+    rates: Tensor, H: Tensor, times: Tensor, restriction: Restriction, steps: int = 500
 ) -> tuple[State, Tensor]:
     """The state at a minimum near the rates (batch, r), and for which of the batch it is one (batch).
 
@@ -129,9 +129,9 @@ def minimise(
         steps: Most steps, accepted or not.
     """
     state = State.at(restriction.nearest(rates), H, times)
-    floor = ROUNDING * half_square(H)
-    damping, growth = torch.full_like(floor, 1e-2), torch.full_like(floor, 2)
-    converged = state.value <= floor
+    total = half_square(H)
+    damping, growth = torch.full_like(total, 1e-2), torch.full_like(total, 2)
+    converged = state.value <= ROUNDING**2 * total
     for _ in range(steps):
         damped = state.normal.clone()
         diagonal = damped.diagonal(dim1=-2, dim2=-1)
@@ -144,11 +144,12 @@ def minimise(
         new = State.at(candidate, H, times)
         gain = state.value - new.value
         better = gain > 0
-        small = (predicted <= TOLERANCE * state.value + floor) & (damping <= 1)
+        invisible = ROUNDING * (state.value * total).sqrt() + ROUNDING**2 * total
+        small = (predicted <= TOLERANCE * state.value + invisible) & (damping <= 1)
         damping = damping * torch.where(better, (1 - (2 * gain / predicted - 1) ** 3).clamp(1 / 3, 2), growth)
         growth = torch.where(better, 2, 2 * growth)
         better &= ~converged
-        converged = converged | small | (new.value <= floor)
+        converged = converged | small | (new.value <= ROUNDING**2 * total)
         state = State(
             *(
                 torch.where(better.view(-1, *[1] * (ours.dim() - 1)), theirs, ours)
