@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from dmdgnn.kernels.robust import robust
+from dmdgnn.variable_projection import coefficients
 
 # Bins for each sample: times are rounded to an eighth of their mean distance at most.
 BINS = 4
@@ -21,34 +22,34 @@ class Start(NamedTuple):
     partner: Tensor
 
 
-def leading(H: Tensor, rank: int) -> Tensor:
-    """Coordinates (batch, T, rank) of snapshots H (batch, T, K) in about their `rank` leading directions."""
-    if min(H.shape[-2:]) <= rank + 4:
-        U, S, _ = robust(lambda matrix: torch.linalg.svd(matrix, full_matrices=False), H)
-        return U[..., :rank] * S[..., None, :rank]
-    probe = torch.randn(H.size(-1), rank + 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    Q = torch.linalg.qr(H @ (H.mH @ (H @ probe.to(H)))).Q
-    U, S, _ = robust(lambda matrix: torch.linalg.svd(matrix, full_matrices=False), Q.mH @ H)
-    return Q @ (U[..., :rank] * S[..., None, :rank])
+def leading(H: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """About the `rank` leading left singular vectors (batch, T, rank) of snapshots H (batch, T, K) and their values
+    (batch, rank)."""
+    Q, inner = None, H
+    if min(H.shape[-2:]) > rank + 4:
+        probe = torch.randn(H.size(-1), rank + 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+        Q = torch.linalg.qr(H @ probe.to(H)).Q
+        Q = torch.linalg.qr(H @ torch.linalg.qr(H.mH @ Q).Q).Q
+        inner = Q.mH @ H
+    U, S, _ = robust(lambda matrix: torch.linalg.svd(matrix, full_matrices=False), inner)
+    return (U if Q is None else Q @ U)[..., :rank], S[..., :rank]
 
 
-def by_integrals(Z: Tensor, times: Tensor) -> Start:
-    r"""Eigenvalues of the A that best fits :math:`z(t) = c + A \int_0^t z`, with integrals by the trapezoidal rule,
+def by_integrals(U: Tensor, times: Tensor) -> Start:
+    r"""Eigenvalues of the A that best fits :math:`u(t) = c + A \int_0^t u`, with integrals by the trapezoidal rule,
     corrected for what this does to exponentials at the mean distance of times."""
     steps = times.diff().unsqueeze(-1)
-    right, left = ((Z[..., 1:, :] + Z[..., :-1, :]) * steps / 2).cumsum(dim=-2), Z[..., 1:, :]
+    right, left = ((U[..., 1:, :] + U[..., :-1, :]) * steps / 2).cumsum(dim=-2), U[..., 1:, :]
     right, left = right - right.mean(dim=-2, keepdim=True), left - left.mean(dim=-2, keepdim=True)
-    gram = right.mH @ right
-    ridge = 1e-14 * gram.diagonal(dim1=-2, dim2=-1).real.amax(dim=-1)[..., None, None].clamp(min=1e-300)
-    A = torch.linalg.solve(gram + ridge * torch.eye(gram.size(-1), dtype=Z.dtype, device=Z.device), right.mH @ left)
+    A = coefficients(right, left)[0]
     # LAPACK returns conjugate pairs side by side, the positive imaginary part first.
-    eigs = robust(lambda matrix: (torch.linalg.eigvals(matrix),), A.cpu())[0].to(Z.device)
+    eigs = robust(lambda matrix: (torch.linalg.eigvals(matrix),), A.cpu())[0].to(U.device)
     half = steps.mean(dim=-2) / 2
     rates = torch.atanh(eigs * half) / half
     rates = torch.where(rates.isfinite(), rates, eigs)
     rates = torch.where(eigs.imag == 0, torch.complex(rates.real, torch.zeros_like(rates.imag)), rates)
     offset = (eigs.imag > 0).long() - (eigs.imag < 0).long()
-    return Start(rates, torch.arange(eigs.size(-1), device=Z.device) + offset)
+    return Start(rates, torch.arange(eigs.size(-1), device=U.device) + offset)
 
 
 def by_frequencies(Z: Tensor, times: Tensor, rank: int) -> Start:
@@ -78,6 +79,6 @@ def by_frequencies(Z: Tensor, times: Tensor, rank: int) -> Start:
 def first_rates(H: Tensor, times: Tensor, rank: int) -> list[Start]:
     """Starts for snapshots H (batch, T, K), real where rates are to be closed under conjugation, at times from 0 to 1
     (batch, T)."""
-    Z = leading(H, rank)
-    starts = [by_frequencies(Z, times, rank)]
-    return [*starts, by_integrals(Z, times)] if Z.size(-1) == rank else starts
+    U, S = leading(H, rank)
+    starts = [by_frequencies(U * S.unsqueeze(-2), times, rank)]
+    return [*starts, by_integrals(U, times)] if U.size(-1) == rank else starts

@@ -145,7 +145,7 @@ def minimise(
         gain = state.value - new.value
         better = gain > 0
         invisible = ROUNDING * (state.value * total).sqrt() + ROUNDING**2 * total
-        small = (predicted <= TOLERANCE * state.value + invisible) & (damping <= 1)
+        small = (predicted >= 0) & (predicted <= TOLERANCE * state.value + invisible) & (damping <= 1)
         damping = damping * torch.where(better, (1 - (2 * gain / predicted - 1) ** 3).clamp(1 / 3, 2), growth)
         growth = torch.where(better, 2, 2 * growth)
         better &= ~converged
