@@ -1,4 +1,5 @@
-"""Rates of growth and oscillation from which to start a fit of exponentials."""
+"""Rates of growth and oscillation from which to start a fit of exponentials to snapshots H (batch, T, K), real where
+rates are to be closed under conjugation, at times from 0 to 1 (batch, T)."""
 
 from __future__ import annotations
 
@@ -74,11 +75,3 @@ def by_frequencies(Z: Tensor, times: Tensor, rank: int) -> Start:
     slots = torch.arange(rank, device=Z.device)
     partner = torch.where(slots < rank % 2, slots, (slots - rank % 2 ^ 1) + rank % 2) if paired else slots
     return Start(rates, partner.expand(batch, rank))
-
-
-def first_rates(H: Tensor, times: Tensor, rank: int) -> list[Start]:
-    """Starts for snapshots H (batch, T, K), real where rates are to be closed under conjugation, at times from 0 to 1
-    (batch, T)."""
-    U, S = leading(H, rank)
-    starts = [by_frequencies(U * S.unsqueeze(-2), times, rank)]
-    return [*starts, by_integrals(U, times)] if U.size(-1) == rank else starts

@@ -11,13 +11,15 @@ import torch
 from torch import Tensor
 
 from dmdgnn.errors import InputError, NotFittedError, RankError
-from dmdgnn.first_rates import Start, first_rates
+from dmdgnn.first_rates import Start, by_frequencies, by_integrals, leading
 from dmdgnn.kernels.robust import check_finite
 from dmdgnn.kernels.truncation import Rank, Truncation, rounding_level
-from dmdgnn.variable_projection import Restriction, State, Stationary, coefficients, exponentials, minimise
+from dmdgnn.variable_projection import Restriction, State, Stationary, coefficients, exponentials, half_square, minimise
 
 RateConstraint = Literal["stable", "imaginary", "conjugate"]
 RATE_CONSTRAINTS = get_args(RateConstraint)
+# A start is good that leaves at most this many times what the best matrix of the rank leaves.
+GOOD_START = 1.5
 # Entries of the snapshots of all trials that are fitted at a time: 128 MB.
 TRIAL_ENTRIES = 2**23
 
@@ -183,18 +185,30 @@ class OptDMD:
         return rank
 
     def _search(self, H: Tensor, times: Tensor, rank: int) -> tuple[State, Restriction, Tensor]:
-        """From the better of the starts for each of the batch."""
-        starts, paired = first_rates(H, times, rank), not H.is_complex()
-        H = H.to(torch.complex128)
-        stable, imaginary = "stable" in self.constraint, "imaginary" in self.constraint
-        values = []
-        for start in starts:
-            rates = Restriction(stable, imaginary).nearest(start.rates)
-            values.append(State.at(rates, H, times).value.nan_to_num(nan=torch.inf))
-        best = torch.stack(values).argmin(dim=0).view(1, -1, 1)
-        start = Start(*(torch.stack(parts).take_along_dim(best, dim=0)[0] for parts in zip(*starts, strict=True)))
-        restriction = Restriction(stable, imaginary, start.partner if paired else None)
-        state, converged = minimise(start.rates, H, times, restriction)
+        """From a start that leaves hardly more than any rank-r matrix does, else from the better of two."""
+        paired, precise = not H.is_complex(), H.to(torch.complex128)
+        restriction = Restriction("stable" in self.constraint, "imaginary" in self.constraint)
+
+        def at(start: Start) -> tuple[State, Restriction]:
+            own = restriction._replace(partner=start.partner if paired else None)
+            return State.at(own.nearest(start.rates), precise, times), own
+
+        U, S = leading(H, rank)
+        state = None
+        if S.size(-1) == rank:
+            state, restriction = at(by_integrals(U, times))
+            least = (half_square(precise) - S.square().sum(dim=-1) / 2).clamp(min=0)
+        if state is None or not bool((state.value <= GOOD_START * least).all()):
+            other, own = at(by_frequencies(U * S.unsqueeze(-2), times, rank))
+            if state is None:
+                state, restriction = other, own
+            else:
+                better = ~(state.value <= other.value)
+                state = other.where(better, state)
+                if restriction.partner is not None and own.partner is not None:
+                    partner = torch.where(better.unsqueeze(-1), own.partner, restriction.partner)
+                    restriction = restriction._replace(partner=partner)
+        state, converged = minimise(state, precise, times, restriction)
         return state, restriction, converged
 
     def _spread(self, H: Tensor, times: Tensor, rates: Tensor, restriction: Restriction) -> Tensor:
@@ -214,12 +228,9 @@ class OptDMD:
             partner = restriction.partner
             if partner is not None:
                 partner = partner.repeat_interleave(repeats, dim=0)
-            state, _ = minimise(
-                rates.repeat_interleave(repeats, dim=0),
-                H[:, trials].to(torch.complex128).flatten(0, 1),
-                times[:, trials].flatten(0, 1),
-                restriction._replace(partner=partner),
-            )
+            chosen = H[:, trials].to(torch.complex128).flatten(0, 1), times[:, trials].flatten(0, 1)
+            state = State.at(rates.repeat_interleave(repeats, dim=0), *chosen)
+            state, _ = minimise(state, *chosen, restriction._replace(partner=partner))
             found.append(state.rates.view(batch, repeats, -1))
         parts = torch.view_as_real(torch.cat(found, dim=1))
         # Half of what lies between the quantiles of a deviation on each side: trials that went astray do not count.

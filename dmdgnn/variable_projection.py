@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -110,6 +111,15 @@ class State(NamedTuple):
         slope = torch.linalg.vecdot(D, H @ B_H, dim=-2)
         return cls(rates, half_square(torch.baddbmm(H, Q, C, alpha=-1)), slope, (D.mH @ D) * (B @ B_H).mT)
 
+    def where(self, better: Tensor, other: State) -> State:
+        """This state where it is better (batch), else the other."""
+        return State(
+            *(
+                torch.where(better.view(-1, *[1] * (mine.dim() - 1)), mine, theirs)
+                for mine, theirs in zip(self, other, strict=True)
+            )
+        )
+
 
 def half_square(H: Tensor) -> Tensor:
     """Half the sum of squares of complex matrices (batch, T, K)."""
@@ -117,48 +127,57 @@ def half_square(H: Tensor) -> Tensor:
 
 
 def minimise(
-    rates: Tensor, H: Tensor, times: Tensor, restriction: Restriction, steps: int = 500
+    state: State, H: Tensor, times: Tensor, restriction: Restriction, steps: int = 500
 ) -> tuple[State, Tensor]:
-    """The state at a minimum near the rates (batch, r), and for which of the batch it is one (batch).
+    """The state at a minimum near this one, and for which of the batch it is one (batch).
 
     Args:
-        rates: Where to start.
+        state: Where to start.
         H: Snapshots (batch, T, K), complex.
         times: From 0 to 1 (batch, T).
         restriction: What holds for the rates.
         steps: Most steps, accepted or not.
     """
-    state = State.at(restriction.nearest(rates), H, times)
-    total = half_square(H)
-    damping, growth = torch.full_like(total, 1e-2), torch.full_like(total, 2)
-    converged = state.value <= ROUNDING**2 * total
+    # What decides is in NumPy: most operations of torch on a few numbers take longer than these do.
+    total = half_square(H).numpy(force=True)
+    value = state.value.numpy(force=True)
+    damping, growth = np.full_like(total, 1e-2), np.full_like(total, 2)
+    converged = value <= ROUNDING**2 * total
     for _ in range(steps):
+        active = ~converged & (damping < MOST_DAMPING)
+        if not active.any():
+            break
         damped = state.normal.clone()
         diagonal = damped.diagonal(dim1=-2, dim2=-1)
-        diagonal += damping.unsqueeze(-1) * (diagonal + 1e-12 * diagonal.real.amax(dim=-1, keepdim=True))
+        least = 1e-12 * diagonal.real.amax(dim=-1, keepdim=True)
+        diagonal += torch.from_numpy(damping).to(least).unsqueeze(-1) * (diagonal + least)
         candidate = restriction.nearest(state.rates + restriction.step(state.rates, state.slope, damped))
-        step = (candidate - state.rates).unsqueeze(-1)
-        predicted = torch.linalg.vecdot(step, state.slope.unsqueeze(-1) - state.normal @ step / 2, dim=-2).real.squeeze(
-            -1
-        )
+        step = candidate - state.rates
+        model = state.slope - (state.normal @ step.unsqueeze(-1)).squeeze(-1) / 2
+        predicted = torch.linalg.vecdot(step, model).real.numpy(force=True)
+        invisible = ROUNDING * np.sqrt(value * total) + ROUNDING**2 * total
+        last = (predicted >= 0) & (predicted <= TOLERANCE * value + invisible) & (damping <= 1)
+        if (last | ~active).all():
+            # A step this small needs no check.
+            moved = torch.from_numpy(last & active).to(state.rates.device).unsqueeze(-1)
+            return state._replace(rates=torch.where(moved, candidate, state.rates)), _tensor(converged | last, H)
         new = State.at(candidate, H, times)
-        gain = state.value - new.value
-        better = gain > 0
-        invisible = ROUNDING * (state.value * total).sqrt() + ROUNDING**2 * total
-        small = (predicted >= 0) & (predicted <= TOLERANCE * state.value + invisible) & (damping <= 1)
-        damping = damping * torch.where(better, (1 - (2 * gain / predicted - 1) ** 3).clamp(1 / 3, 2), growth)
-        growth = torch.where(better, 2, 2 * growth)
-        better &= ~converged
-        converged = converged | small | (new.value <= ROUNDING**2 * total)
-        state = State(
-            *(
-                torch.where(better.view(-1, *[1] * (ours.dim() - 1)), theirs, ours)
-                for ours, theirs in zip(state, new, strict=True)
-            )
-        )
-        if bool((converged | (damping > MOST_DAMPING)).all()):
-            break
-    return state, converged
+        new_value = new.value.numpy(force=True)
+        with np.errstate(all="ignore"):
+            gain = value - new_value
+            better = gain > 0
+            factor = np.clip(1 - (2 * gain / predicted - 1) ** 3, 1 / 3, 2)
+        damping = np.where(active, damping * np.where(better, factor, growth), damping)
+        growth = np.where(better, 2, 2 * growth)
+        better &= active
+        converged |= active & (last | (new_value <= ROUNDING**2 * total))
+        value = np.where(better, new_value, value)
+        state = new if better.all() else new.where(_tensor(better, H), state) if better.any() else state
+    return state, _tensor(converged, H)
+
+
+def _tensor(mask: np.ndarray, like: Tensor) -> Tensor:
+    return torch.from_numpy(mask).to(like.device)
 
 
 class Stationary(torch.autograd.Function):
