@@ -289,7 +289,7 @@ class OptDMD:
         return states.real if self._real else states
 
     def __getattr__(self, name: str) -> NoReturn:
-        if name not in OptDMD.__annotations__:
+        if name not in OptDMD.__annotations__ and not hasattr(type(self), name):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         missing = "fit with trials" if "eigs" in vars(self) else "call fit first"
         raise NotFittedError(f"this OptDMD has no {name.strip('_')} yet, {missing}")

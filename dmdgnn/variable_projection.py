@@ -156,7 +156,8 @@ def minimise(
         model = state.slope - (state.normal @ step.unsqueeze(-1)).squeeze(-1) / 2
         predicted = torch.linalg.vecdot(step, model).real.numpy(force=True)
         invisible = ROUNDING * np.sqrt(value * total) + ROUNDING**2 * total
-        last = (predicted >= 0) & (predicted <= TOLERANCE * value + invisible) & (damping <= 1)
+        # Without damping the step would promise at most about (1 + damping) times as much.
+        last = (predicted >= 0) & ((1 + damping) * predicted <= TOLERANCE * value + invisible)
         if (last | ~active).all():
             # A step this small needs no check.
             moved = torch.from_numpy(last & active).to(state.rates.device).unsqueeze(-1)
