@@ -1,7 +1,7 @@
 """Is DMD here as fast, as lean and as exact as it should be? Against PyDMD, plain products, loops and Laplacian modes.
 
 python benchmarks/kernels.py --out benchmarks/kernels.json            # everything, about 20 minutes on 2 cores
-python benchmarks/kernels.py --works tall ragged                      # some of it
+python benchmarks/kernels.py --works tall ragged                      # some of it; wide and sparse need GRAPHTASKS_ROOT
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from types import ModuleType
 from dmdgnn.dmd import DMD
 from dmdgnn.errors import DMDGNNError, FactorizationError, GradientError, InputError, NotFittedError, RankError
 from dmdgnn.operator import LowRankOperator
+from dmdgnn.optimised import OptDMD
 
 __version__ = "0.1.0"
 
@@ -19,6 +20,7 @@ __all__ = [
     "InputError",
     "LowRankOperator",
     "NotFittedError",
+    "OptDMD",
     "RankError",
 ]
 
