@@ -14,6 +14,8 @@ from dmdgnn.errors import InputError, NotFittedError, RankError
 from dmdgnn.first_rates import Start, by_frequencies, by_integrals, leading
 from dmdgnn.kernels.robust import check_finite
 from dmdgnn.kernels.truncation import Rank, Truncation, rounding_level
+from dmdgnn.options import is_integer, is_number
+from dmdgnn.precision import double_of, full_precision
 from dmdgnn.variable_projection import Restriction, State, Stationary, coefficients, exponentials, half_square, minimise
 
 RateConstraint = Literal["stable", "imaginary", "conjugate"]
@@ -100,12 +102,13 @@ class OptDMD:
                 f"got constraint={constraint!r}, expected some of {', '.join(map(repr, RATE_CONSTRAINTS))}"
             )
         for name, value, least in (("trials", trials, 0), ("seed", seed, None)):
-            if isinstance(value, bool) or not isinstance(value, int) or (least is not None and value < least):
+            if not is_integer(value) or (least is not None and value < least):
                 raise InputError(f"got {name}={value!r}, expected an integer" + " of at least 0" * (least is not None))
-        if trials == 1 or not (isinstance(share, int | float) and 0 < share < 1):
+        if trials == 1 or not (is_number(share) and 0 < share < 1):
             raise InputError(f"got trials={trials} and share={share!r}, expected 0 or at least 2 and a share in (0, 1)")
-        self.constraint, self.trials, self.share, self.seed = names, trials, share, seed
+        self.constraint, self.trials, self.share, self.seed = names, int(trials), float(share), int(seed)
 
+    @full_precision
     def fit(self, X: Tensor, t: Tensor | Sequence[float] | None = None) -> OptDMD:
         """Find the rates; sums are in double precision, results in the precision of X.
 
@@ -128,7 +131,7 @@ class OptDMD:
         times = _checked(X, t)
         batch, dtype = X.shape[:-2], X.dtype.to_complex()
         self.times, self._real = times, not X.is_complex()
-        H = X.to(torch.float64 if self._real else torch.complex128).mT.reshape(-1, *X.shape[:-3:-1])
+        H = X.to(double_of(X.dtype)).mT.reshape(-1, *X.shape[:-3:-1])
         unit = H.detach().abs().amax(dim=(-2, -1), keepdim=True)
         H = H / torch.where(unit > 0, unit, 1)
         first = times[..., :1]
@@ -168,7 +171,7 @@ class OptDMD:
             warnings.warn(
                 f"{int((~converged).sum())} of {len(converged)} fits did not converge: a lower rank or a constraint "
                 "may help",
-                stacklevel=3,
+                stacklevel=4,
             )
 
     def _rank(self, H: Tensor, X: Tensor) -> int:
@@ -243,7 +246,7 @@ class OptDMD:
         given white noise; needs `trials`."""
         if not self.trials:
             raise InputError("an interval needs trials: fit with trials=100")
-        if not 0 < level < 1:
+        if not is_number(level) or not 0 < level < 1:
             raise InputError(f"got level={level!r}, expected a probability in (0, 1)")
         width = math.sqrt(2) * float(torch.erfinv(torch.tensor(level, dtype=torch.float64))) * self.deviation
         return self.eigs - width, self.eigs + width
@@ -252,7 +255,7 @@ class OptDMD:
         """States (*batch, N, steps) at the times t, before, between or after those of the snapshots, or in the next t
         steps after the last, as far apart as the snapshots are on average; real where these are."""
         times = self.times
-        if isinstance(t, int) and not isinstance(t, bool):
+        if is_integer(t):
             if t < 1:
                 raise InputError(f"got t={t}, expected at least one step, or times")
             last, step = times[..., -1:], self._span / (times.size(-1) - 1)
@@ -284,6 +287,7 @@ class OptDMD:
         rates = self._rates.unsqueeze(-1)
         return self._sizes.unsqueeze(-1) * torch.exp(rates * scaled.unsqueeze(-2) - rates.real.clamp(min=0))
 
+    @full_precision
     def _states(self, times: Tensor) -> Tensor:
         states = self.modes @ self._dynamics(times).to(self.modes.dtype)
         return states.real if self._real else states
@@ -310,8 +314,10 @@ def _checked(X: Tensor, t: Tensor | Sequence[float] | None) -> Tensor:
         raise InputError(f"got X of type {type(X).__name__}, expected a torch.Tensor")
     if X.dtype not in (torch.float32, torch.float64, torch.complex64, torch.complex128):
         raise InputError(f"got X of {X.dtype}, expected float32, float64, complex64 or complex128")
-    if X.dim() < 2 or X.numel() == 0 or X.size(-1) < 2:
-        raise InputError(f"got X of shape {tuple(X.shape)}, expected (*batch, N, T) with at least two snapshots")
+    if X.dim() < 2 or 0 in X.shape or X.size(-1) < 2 or X.layout != torch.strided:
+        raise InputError(
+            f"got X of shape {tuple(X.shape)} and {X.layout}, expected dense (*batch, N, T) with at least two snapshots"
+        )
     check_finite("X", X)
     if t is None:
         return torch.arange(X.size(-1), dtype=torch.float64, device=X.device)
