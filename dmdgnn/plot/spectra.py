@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from dmdgnn.errors import InputError
 from dmdgnn.nn.dmd_conv import DMDConv
 from dmdgnn.nn.filters import PolynomialFilter
+from dmdgnn.plot import blocks
 from dmdgnn.plot.axes import REFERENCE, new_axes, whole_numbers
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ def spectrum(eigs: Tensor, ax: Axes | None = None) -> Axes:
 
     Args:
         eigs: Eigenvalues (r,) or (1, r), real or complex, as :attr:`dmdgnn.DMD.eigs`,
-            :attr:`dmdgnn.LowRankOperator.eigs` and `data.dmd_eigs` are.
+            :attr:`dmdgnn.LowRankOperator.eigs` and `data.dmd_eigs` are; or real blocks (1, r, r), as the last may be.
         ax: Axes to draw on, by default those of a new figure.
 
     Returns:
@@ -41,7 +43,7 @@ def spectrum(eigs: Tensor, ax: Axes | None = None) -> Axes:
     >>> spectrum(torch.tensor([0.9 + 0.2j, 0.9 - 0.2j, 0.5]), Figure().subplots()).get_xlabel()
     'Re λ'
     """
-    eigs = _eigenvalues(eigs)
+    eigs, _ = _eigenvalues(eigs)
     ax = new_axes(ax)
     if _all_real(eigs):
         for level in (-1, 0, 1):
@@ -75,7 +77,8 @@ def learned_filter(conv: DMDConv, eigs: Tensor, ax: Axes | None = None) -> Axes:
 
     Args:
         conv: Layer, trained or not. A polynomial filter of real eigenvalues is drawn between them, too.
-        eigs: Eigenvalues (r,) or (1, r) that the layer is used with.
+        eigs: Eigenvalues (r,) or (1, r), or real blocks (1, r, r), that the layer is used with. Of a block of two rows
+            the gains are the eigenvalues of what the filter makes of it.
         ax: Axes to draw on, by default those of a new figure.
 
     Returns:
@@ -92,13 +95,13 @@ def learned_filter(conv: DMDConv, eigs: Tensor, ax: Axes | None = None) -> Axes:
     """
     if not isinstance(conv, DMDConv):
         raise InputError(f"got {type(conv).__name__}, expected a DMDConv: of a DMDGNN model take one of model.convs")
-    eigs = _eigenvalues(eigs)
+    eigs, form = _eigenvalues(eigs)
     if len(eigs) != conv.rank:
         raise InputError(f"got {len(eigs)} eigenvalues for a layer of rank {conv.rank}, expected one for each mode")
-    gains = _gains(conv, eigs)
+    gains = _gains(conv, eigs) if form is None else _gains_of_blocks(conv, form)
     ax = new_axes(ax)
 
-    real = _all_real(eigs)
+    real = _all_real(eigs) and _all_real(gains)
     if real:
         places, heights = eigs.real, gains.real
         ax.set(xlabel="eigenvalue λ", ylabel="gain g(λ)")
@@ -132,18 +135,32 @@ def _gains(conv: DMDConv, eigs: Tensor) -> Tensor:
     return gains.cpu()
 
 
-def _eigenvalues(eigs: Tensor) -> Tensor:
-    """Of one graph, (r,), on the CPU."""
-    if (
-        not isinstance(eigs, Tensor)
-        or not eigs.numel()
-        or not (eigs.dim() == 1 or (eigs.dim() == 2 and len(eigs) == 1))
-    ):
-        got = tuple(eigs.shape) if isinstance(eigs, Tensor) else type(eigs).__name__
-        raise InputError(f"got eigenvalues {got}, expected a tensor (r,) or (1, r): of several graphs pass one row")
+def _gains_of_blocks(conv: DMDConv, form: Tensor) -> Tensor:
+    """The same for blocks (r, r)."""
+    weight, identity = next(conv.filter.parameters()), torch.eye(len(form))
+    with torch.no_grad():
+        filtered = conv.filter.of_blocks(form.to(weight), identity.repeat(1, conv.heads).to(weight))
+        filtered = (filtered if conv.gate is None else conv.gate * filtered).cpu()
+    places = blocks.sizes(form)
+    heads = [blocks.eigenvalues(head, places) for head in filtered.split(len(form), dim=1)]
+    dtype = reduce(torch.promote_types, (head.dtype for head in heads))
+    return torch.stack([head.to(dtype) for head in heads], dim=-1)
+
+
+def _eigenvalues(eigs: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Of one graph, (r,), on the CPU, and the blocks (r, r) that they came as."""
+    shape = tuple(eigs.shape) if isinstance(eigs, Tensor) else ()
+    as_blocks = len(shape) == 3 and shape[1] == shape[2] and not eigs.is_complex()
+    if not (len(shape) == 1 or (len(shape) > 1 and shape[0] == 1 and (len(shape) == 2 or as_blocks))) or 0 in shape:
+        got = shape if isinstance(eigs, Tensor) else type(eigs).__name__
+        raise InputError(
+            f"got eigenvalues {got}, expected a tensor (r,) or (1, r), or real blocks (1, r, r): of several graphs "
+            "pass one row"
+        )
     if not bool(eigs.isfinite().all()):
         raise InputError("got eigenvalues that are NaN or infinite, expected finite ones")
-    return eigs.detach().view(-1).cpu()
+    eigs = eigs.detach().squeeze(0).cpu() if len(shape) > 1 else eigs.detach().cpu()
+    return (blocks.eigenvalues(eigs, blocks.sizes(eigs)), eigs) if as_blocks else (eigs, None)
 
 
 def _all_real(eigs: Tensor) -> bool:

@@ -18,6 +18,7 @@ from dmdgnn.dynamics import FeaturePropagation
 from dmdgnn.errors import MissingPackageError
 from dmdgnn.nn import DMDGNN, DMDConv
 from dmdgnn.plot import learned_filter, mode, reconstruction_error, spectrum, summary
+from dmdgnn.spectral import blocks_of
 from dmdgnn.transforms import AddDMDModes
 
 SQUARE = torch.tensor([[0, 1, 2, 3], [1, 2, 3, 0]])
@@ -155,6 +156,10 @@ def test_eigenvalues_with_gradients(ax):
         ([0.9, 0.5], "got eigenvalues list, expected a tensor"),
         (torch.tensor([0.9, float("nan")]), "NaN or infinite"),
         (torch.tensor([complex(0, float("inf"))]), "NaN or infinite"),
+        (torch.rand(2, 2), r"got eigenvalues \(2, 2\), .* or real blocks \(1, r, r\)"),
+        (torch.rand(2, 3, 3), r"got eigenvalues \(2, 3, 3\), .* of several graphs pass one row"),
+        (torch.rand(1, 3, 3, dtype=torch.complex64), r"got eigenvalues \(1, 3, 3\)"),
+        (torch.ones(1, 3, 3), "got blocks with entries below those on the diagonal"),
     ],
 )
 def test_eigenvalues_that_cannot_be_drawn(ax, eigs, match):
@@ -163,7 +168,52 @@ def test_eigenvalues_that_cannot_be_drawn(ax, eigs, match):
     assert not ax.has_data()
 
 
+@pytest.mark.parametrize("eigs", [PAIR, torch.tensor([0.9, -0.5, 0.25])])
+def test_blocks_are_drawn_as_the_eigenvalues_that_they_stand_for(eigs):
+    own, of_blocks = (Figure().subplots() for _ in range(2))
+    spectrum(eigs, own)
+    spectrum(blocks_of(eigs).unsqueeze(0), of_blocks)
+    for line, same in zip(own.get_lines(), of_blocks.get_lines(), strict=True):
+        np.testing.assert_allclose(line.get_xydata(), same.get_xydata(), rtol=1e-6)
+
+
+def test_eigenvalues_of_a_schur_form(ax):
+    chain = torch.stack([torch.arange(6), torch.arange(1, 7)])
+    data = Data(x=torch.randn(7, 9, dtype=torch.float64), edge_index=chain)
+    dynamics = FeaturePropagation(burn_in=0, direction="forward")
+    form = AddDMDModes(4, dynamics=dynamics, duals=True, blocks=True)(data).dmd_eigs
+    spectrum(form, ax)
+    expected = torch.linalg.eigvals(form[0])
+    own = {(round(float(value.real), 6), round(float(value.imag), 6)) for value in expected}
+    assert expected.imag.any()
+    assert {(round(x, 6), round(y, 6)) for x, y in lines(ax)["eigenvalues"].get_xydata().tolist()} == own
+
+
 # learned_filter
+
+
+@pytest.mark.parametrize("degree", [None, 3])
+@pytest.mark.parametrize("heads", [1, 2])
+@pytest.mark.parametrize("eigs", [PAIR, torch.tensor([0.9, -0.5, 0.25])])
+def test_a_filter_of_blocks_has_the_gains_of_the_eigenvalues(eigs, heads, degree):
+    conv = DMDConv(4, 4, rank=3, heads=heads, degree=degree, gate=0.6)
+    torch.nn.init.normal_(next(conv.filter.parameters()))
+    if degree is None and eigs.is_complex():
+        conv.filter.theta.data[1] = conv.filter.theta.data[0]  # of a pair of one gain there is one eigenvalue
+    own, of_blocks = (Figure().subplots() for _ in range(2))
+    learned_filter(conv, eigs, own)
+    learned_filter(conv, blocks_of(eigs).unsqueeze(0), of_blocks)
+    for line, same in zip(own.get_lines(), of_blocks.get_lines(), strict=True):
+        np.testing.assert_allclose(line.get_xydata(), same.get_xydata(), rtol=1e-4, atol=1e-5)
+
+
+def test_a_pair_of_two_gains_has_the_eigenvalues_of_its_block(ax):
+    conv = DMDConv(4, 4, rank=3)
+    conv.filter.theta.data.copy_(torch.tensor([[3.0], [-3.0], [0.0]]))
+    form = blocks_of(PAIR)
+    learned_filter(conv, form.unsqueeze(0), ax)
+    expected = torch.linalg.eigvals(form[:2, :2] + torch.diag(torch.tensor([3.0, -3.0]))).abs()
+    np.testing.assert_allclose(sorted(lines(ax)["learned"].get_ydata()[:2]), sorted(expected), rtol=1e-5)
 
 
 def test_an_untrained_filter_lies_on_the_line_that_it_starts_from(ax):
