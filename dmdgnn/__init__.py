@@ -1,5 +1,10 @@
 """Graph neural networks whose propagation is a low-rank operator estimated by Dynamic Mode Decomposition."""
 
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
 from dmdgnn.dmd import DMD
 from dmdgnn.errors import (
     DMDGNNError,
@@ -11,6 +16,7 @@ from dmdgnn.errors import (
     RankError,
 )
 from dmdgnn.operator import LowRankOperator
+from dmdgnn.optimised import OptDMD
 
 __version__ = "0.1.0"
 
@@ -23,5 +29,19 @@ __all__ = [
     "InputError",
     "LowRankOperator",
     "NotFittedError",
+    "OptDMD",
     "RankError",
 ]
+
+# Loaded when they are first asked for: `import dmdgnn` stays as fast as what it needs.
+_SUBMODULES = ("dynamics", "kernels", "loader", "nn", "plot", "series", "testing", "transforms")
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _SUBMODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_SUBMODULES})

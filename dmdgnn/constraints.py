@@ -13,6 +13,7 @@ from torch import Tensor
 
 from dmdgnn.errors import InputError, RankError
 from dmdgnn.kernels.truncation import Truncation, rounding_level
+from dmdgnn.precision import precise
 
 StateConstraint = Literal["diagonal", "circulant", "lower_triangular", "upper_triangular"]
 STATE_CONSTRAINTS = get_args(StateConstraint)
@@ -45,7 +46,7 @@ def fit_constrained(
     peak = X.detach().abs().max().double()
     scale = torch.where(peak > 0, peak, 1)
     fitted = _fit(
-        X.double() / scale, Y.double() / scale, constraint, truncation, ridge / float(scale) / float(scale), rounding
+        precise(X) / scale, precise(Y) / scale, constraint, truncation, ridge / float(scale) / float(scale), rounding
     )
     return fitted._replace(S=fitted.S * scale)
 
@@ -79,8 +80,8 @@ def _kept(S: Tensor, truncation: Truncation, X: Tensor, rounding: float) -> int:
 
 
 def _diagonal(X: Tensor, Y: Tensor, truncation: Truncation, ridge: float, rounding: float) -> Constrained:
-    squares = X.square().sum(dim=1)
-    K = _ratio((X * Y).sum(dim=1), squares, ridge)
+    squares = X.abs().square().sum(dim=1)
+    K = _ratio((X.conj() * Y).sum(dim=1), squares, ridge)
     S, order = (K.detach().abs() * squares.detach().sqrt()).sort(descending=True, stable=True)
     order = order[: _kept(S, truncation, X, rounding)]
     U = torch.zeros(len(X), len(order), dtype=X.dtype, device=X.device)
@@ -90,12 +91,13 @@ def _diagonal(X: Tensor, Y: Tensor, truncation: Truncation, ridge: float, roundi
 
 def _circulant(X: Tensor, Y: Tensor, truncation: Truncation, ridge: float, rounding: float) -> Constrained:
     size = len(X)
-    X_hat, Y_hat = torch.fft.rfft(X, dim=0, norm="ortho"), torch.fft.rfft(Y, dim=0, norm="ortho")
+    transform = torch.fft.fft if X.is_complex() else torch.fft.rfft
+    X_hat, Y_hat = transform(X, dim=0, norm="ortho"), transform(Y, dim=0, norm="ortho")
     squares = X_hat.abs().square().sum(dim=1)
     products = (X_hat.conj() * Y_hat).sum(dim=1)
     K = torch.complex(_ratio(products.real, squares, ridge), _ratio(products.imag, squares, ridge))
     frequencies = torch.arange(len(K), device=X.device)
-    paired = (frequencies > 0) & (2 * frequencies != size)
+    paired = (frequencies > 0) & (2 * frequencies != size) & (not X.is_complex())
     S, order = (K.detach().abs() * squares.detach().sqrt()).sort(descending=True, stable=True)
     widths = 1 + paired[order].long()
     kept = _kept(S.repeat_interleave(widths), truncation, X, rounding)
@@ -106,10 +108,12 @@ def _circulant(X: Tensor, Y: Tensor, truncation: Truncation, ridge: float, round
         raise RankError("got rank=1, but the leading frequency is a pair of modes: use rank >= 2")
     order, widths = order[:count], widths[:count]
 
-    turns = torch.arange(size, dtype=X.dtype, device=X.device).unsqueeze(1) * order / size
+    turns = torch.arange(size, dtype=torch.float64, device=X.device).unsqueeze(1) * order / size
     angles = 2 * math.pi * turns
+    if X.is_complex():
+        return Constrained(S[:count], torch.polar(torch.ones_like(angles), angles) / math.sqrt(size), K[order])
     waves = torch.stack([angles.cos(), angles.sin()], dim=2)
-    waves = waves * (widths.to(X.dtype) / size).sqrt().view(-1, 1)
+    waves = waves * (widths.double() / size).sqrt().view(-1, 1)
     blocks = torch.stack([torch.stack([K.real, K.imag]), torch.stack([-K.imag, K.real])]).permute(2, 0, 1)[order]
     columns = torch.stack([torch.ones_like(widths), widths - 1], dim=1).flatten().bool()
     core = torch.block_diag(*blocks)[columns][:, columns]
@@ -121,11 +125,11 @@ def _lower_triangular(X: Tensor, Y: Tensor, ridge: float, rounding: float) -> Te
     if ridge > 0:
         X = torch.cat([X, math.sqrt(ridge) * torch.eye(len(X), dtype=X.dtype, device=X.device)], dim=1)
         Y = torch.cat([Y, Y.new_zeros(len(Y), len(Y))], dim=1)
-    Q, R = torch.linalg.qr(X.mT)
+    Q, R = torch.linalg.qr(X.mH)
     scales = R.diagonal().abs()
     if R.size(0) < R.size(1) or bool((scales <= rounding * scales.max()).any()):
         raise RankError(
             f"a triangular operator on {len(X)} states needs as many independent snapshots, got X of shape "
             f"{tuple(X.shape)} and lower rank: give more snapshots, or ridge > 0"
         )
-    return torch.linalg.solve_triangular(R.mT, (Y @ Q).tril(), upper=False, left=False)
+    return torch.linalg.solve_triangular(R.mH, (Y @ Q).tril(), upper=False, left=False)

@@ -32,7 +32,7 @@ def save_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], na
         MissingPackageError: safetensors is not installed.
     """
     path = Path(path)
-    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    plain = dict(_stored(name, tensor.detach().cpu()) for name, tensor in tensors.items())
     content = _safetensors().torch.save(plain, {_HASH: _digest(plain)})
     try:
         target = path.resolve()
@@ -40,7 +40,7 @@ def save_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], na
         if target.exists():
             if not target.is_file() or not os.access(target, os.W_OK):
                 raise FileError(f"{path} is no file that can be replaced: use another path")
-            if target.stat().st_size and not names <= set(_read(target)[0]):
+            if target.stat().st_size and not names <= {_name(stored) for stored in _read(target)[0]}:
                 raise FileError(f"{path} holds something else, so it is left as it is: use another path, or remove it")
             mode = stat.S_IMODE(target.stat().st_mode)
         partial = target.with_name(f".{secrets.token_hex(6)}.part")
@@ -78,7 +78,23 @@ def load_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     tensors, expected = _read(path)
     if expected not in (None, _digest(tensors)):
         raise FileError(f"{path} does not hold what was written to it: restore it from a copy, or make it again")
-    return tensors
+    return {_name(stored): torch.view_as_complex(t) if _name(stored) != stored else t for stored, t in tensors.items()}
+
+
+# The format has no complex double precision: pairs of real numbers stand for complex ones.
+_COMPLEX = "complex_"
+
+
+def _stored(name: str, tensor: Tensor) -> tuple[str, Tensor]:
+    """A tensor as it goes into a file, with its name there."""
+    if tensor.is_complex():
+        name, tensor = _COMPLEX + name, torch.view_as_real(tensor.resolve_conj())
+    return name, tensor.contiguous().clone()
+
+
+def _name(stored: str) -> str:
+    """The name of a tensor whose name in a file is `stored`."""
+    return stored.removeprefix(_COMPLEX)
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], str | None]:

@@ -7,9 +7,11 @@ import os
 import torch
 from torch import Tensor
 
-from dmdgnn.errors import FileError, InputError
+from dmdgnn.errors import FactorizationError, FileError, InputError
 from dmdgnn.files import load_tensors, save_tensors
 from dmdgnn.kernels.ragged import Ragged
+from dmdgnn.precision import full_precision, is_lowered
+from dmdgnn.spectral import Form, Spectral, tolerance
 
 
 class LowRankOperator:
@@ -25,8 +27,9 @@ class LowRankOperator:
         ptr: For a ragged batch, the first row of each graph and the number of rows at last, (B + 1,), int64;
             then N counts the rows of all graphs. Or a :class:`dmdgnn.kernels.Ragged` made of it.
 
-    All factors are real and share dtype and device. A product costs :math:`O(N r F)`, does not synchronise with a GPU
-    and by :meth:`matmul` compiles to one graph with :func:`torch.compile`. Gradients flow to all factors.
+    All factors share dtype and device; they are real, or complex for an operator on complex states. A product costs
+    :math:`O(N r F)`, does not synchronise with a GPU and by :meth:`matmul` compiles to one graph with
+    :func:`torch.compile`. Gradients flow to all factors.
 
     Raises:
         InputError: Shapes, dtypes or devices do not fit.
@@ -58,8 +61,8 @@ class LowRankOperator:
             )
         if ragged is not None and ragged.num_rows != left.size(0):
             raise InputError(f"got ptr for {ragged.num_rows} rows, but left has {left.size(0)}")
-        if not left.is_floating_point():
-            raise InputError(f"got factors of {left.dtype}, expected a real floating point type")
+        if not (left.is_floating_point() or left.is_complex()):
+            raise InputError(f"got factors of {left.dtype}, expected a real floating point type, or a complex one")
         if len({(factor.dtype, factor.device) for factor in (left, core, right)}) > 1:
             raise InputError("the factors differ in dtype or device: convert them with .to(...)")
         self.left = left
@@ -105,9 +108,7 @@ class LowRankOperator:
         Summaries of disjoint sets of rows, as on several processes or in several mini-batches, add up.
         """
         self._check(x)
-        if self.ragged is None:
-            return self.right.mT @ x
-        return self.ragged.inner(self.right, x)
+        return self._inner(self.right, x)
 
     def expand(self, summary: Tensor) -> Tensor:
         """:math:`L C s`, shape (*batch, N, F), for a summary s (*batch, r, F)."""
@@ -125,7 +126,10 @@ class LowRankOperator:
 
     def _check(self, x: Tensor) -> None:
         batch = self.left.shape[:-2]
-        if x.shape[:-1] != (*batch, self.left.size(-2)) or x.dtype != self.dtype or x.device != self.device:
+        # Within autocast, states of a lower precision are right, and the product is one.
+        lowered = is_lowered(x.device) and x.is_floating_point()
+        fits = x.dtype == self.dtype or lowered
+        if x.shape[:-1] != (*batch, self.left.size(-2)) or not fits or x.device != self.device:
             expected = (*batch, self.left.size(-2), "F")
             raise InputError(
                 f"got x of shape {tuple(x.shape)}, {x.dtype}, on {x.device}, expected ({', '.join(map(str, expected))})"
@@ -134,6 +138,9 @@ class LowRankOperator:
 
     def _lift(self, coefficients: Tensor) -> Tensor:
         return self._raise(self.left, coefficients)
+
+    def _inner(self, A: Tensor, B: Tensor) -> Tensor:
+        return A.mT @ B if self.ragged is None else self.ragged.inner(A, B)
 
     def _raise(self, factor: Tensor, coefficients: Tensor) -> Tensor:
         return factor @ coefficients if self.ragged is None else self.ragged.apply(factor, coefficients)
@@ -157,6 +164,7 @@ class LowRankOperator:
         """The matrices :math:`R^T L C` (*batch, r, r), whose eigenvalues are those of K other than zero."""
         return self.project(self.left) @ self._square_core
 
+    @full_precision
     def power(self, exponent: int) -> LowRankOperator:
         """:math:`K^k` for an integer k >= 1, as an operator of the same rank."""
         if exponent < 1:
@@ -164,23 +172,29 @@ class LowRankOperator:
         core = self._square_core @ torch.linalg.matrix_power(self._reduced, exponent - 1)
         return LowRankOperator(self.left, core, self.right, ptr=self.ragged)
 
+    @full_precision
     def to_dense(self) -> Tensor:
         """The matrices :attr:`shape`; for tests and small graphs."""
         identity = torch.eye(self.shape[-1], dtype=self.dtype, device=self.device)
         return self.matmul(identity.expand(self.shape))
 
     @property
+    @full_precision
     def eigs(self) -> Tensor:
         """The r eigenvalues of K that belong to its range, complex, shape (*batch, r)."""
         return torch.linalg.eigvals(self._reduced)
 
     @property
+    @full_precision
     def modes(self) -> Tensor:
         """Eigenvectors of K for :attr:`eigs`, complex, shape (*batch, N, r), or (N, r) if ragged."""
         vectors = torch.linalg.eig(self._reduced).eigenvectors
         vectors = self._square_core.to(vectors.dtype) @ vectors
+        if self.left.is_complex():
+            return self._lift(vectors)
         return torch.complex(self._lift(vectors.real), self._lift(vectors.imag))
 
+    @full_precision
     def spectrum(self) -> tuple[Tensor, Tensor, Tensor]:
         r"""Real modes :math:`\Phi`, eigenvalues :math:`\lambda` and dual modes :math:`\Psi`, with
         :math:`\Psi^T \Phi = I` and :math:`K = \Phi\, \Lambda\, \Psi^T`.
@@ -188,18 +202,59 @@ class LowRankOperator:
         Eigenvalues (*batch, r) are complex and in descending modulus. The two columns of a conjugate pair, the positive
         imaginary part first, are :math:`\sqrt 2` times real and imaginary part, for which :math:`\Lambda` has the
         block :math:`[[\Re\lambda, \Im\lambda], [-\Im\lambda, \Re\lambda]]`. Modes and dual modes are (*batch, N, r),
-        or (N, r) if ragged. The equation needs a regular :math:`R^T L`, as that of projected DMD modes; then it holds
-        for every K that can be diagonalised.
+        or (N, r) if ragged.
+
+        Raises:
+            FactorizationError: The eigenvectors do not make up the operator to two thirds of its digits, as those of a
+                matrix that cannot be diagonalised: :meth:`real_form` may. Or :math:`R^T L` is singular, as it may be
+                for exact DMD modes, and there are no such modes at all.
         """
-        overlap = self.project(self.left)
-        eigs, vectors = torch.linalg.eig(self._square_core @ overlap)
-        order = eigs.detach().abs().sort(dim=-1, descending=True, stable=True).indices
-        eigs, vectors = eigs.gather(-1, order), vectors.take_along_dim(order.unsqueeze(-2), dim=-1)
-        imag = eigs.imag.detach().unsqueeze(-2)
-        first = torch.where(imag == 0, vectors.real, 2**0.5 * vectors.real)
-        basis = torch.where(imag < 0, 2**0.5 * vectors.imag.roll(1, dims=-1), first)
-        dual_basis = torch.linalg.inv(overlap @ basis).mT
-        return self._lift(basis), eigs, self._raise(self.right, dual_basis)
+        spectral = self._spectral()
+        form = spectral.eigen()
+        error = spectral.error(form)
+        if _too_large(error, self.dtype):
+            raise FactorizationError(
+                f"the eigenvectors of this operator do not make it up, they are off by {float(error.max()):.2g} of its "
+                "norm: take real_form(), which needs none"
+            )
+        basis, eigs, duals = self._lifted(form, spectral.eigs)
+        return basis, eigs.to(self.dtype.to_complex()), duals
+
+    @full_precision
+    def real_form(self) -> tuple[Tensor, Tensor, Tensor]:
+        r"""Real modes :math:`\Phi`, blocks B and dual modes :math:`\Psi`, with :math:`\Psi^T \Phi = I` and
+        :math:`K = \Phi\, B\, \Psi^T`, for operators without a basis of eigenvectors, too.
+
+        B is real, (*batch, r, r): that of :meth:`spectrum`, with eigenvalues and 2 x 2 blocks on the diagonal, where
+        eigenvectors make up the operator. Elsewhere it is a real Schur form, block upper triangular to rounding, of
+        :math:`C R^T L` in the orthonormal basis that the eigenvectors span one after another.
+
+        Raises:
+            FactorizationError: :math:`R^T L` is singular, and no modes of r columns make up the operator.
+        """
+        spectral = self._spectral()
+        form = spectral.eigen()
+        if _too_large(spectral.error(form), self.dtype):
+            poor = spectral.poor(form)[..., None, None]
+            form = Form(*(torch.where(poor, *parts) for parts in zip(spectral.schur(), form, strict=True)))
+            error = spectral.error(form)
+            if _too_large(error, self.dtype):
+                raise FactorizationError(
+                    f"no {self.rank} modes with dual ones make up this operator, the best are off by "
+                    f"{float(error.max()):.2g} of its norm, as it takes a part of its range to nearly nothing: take "
+                    "projected modes, as by DMD(modes='projected')"
+                )
+        return self._lifted(form, form.blocks.to(self.dtype))
+
+    def _spectral(self) -> Spectral:
+        if self.left.is_complex():
+            raise InputError("complex factors have no real modes: use modes and eigs, or real and imaginary parts")
+        grams = self._inner(self.left, self.left), self._inner(self.right, self.right)
+        return Spectral(self._square_core, self.project(self.left), grams)
+
+    def _lifted(self, form: Form, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        basis, dual_basis = form.basis.to(self.dtype), form.inverse.mT.to(self.dtype)
+        return self._lift(basis), values, self._raise(self.right, dual_basis)
 
     def to(self, *args: torch.device | torch.dtype | str) -> LowRankOperator:
         """A copy on another device or of another dtype, as for tensors."""
@@ -234,3 +289,7 @@ class LowRankOperator:
     def __repr__(self) -> str:
         batch = f"batch={tuple(self._batch)}, " if self._batch else ""
         return f"{type(self).__name__}({batch}nodes={self.shape[-1]}, rank={self.rank})"
+
+
+def _too_large(error: Tensor, dtype: torch.dtype) -> bool:
+    return not error.is_meta and bool((error > tolerance(dtype)).any())

@@ -19,8 +19,8 @@ class Encoder(NamedTuple):
 
     Args:
         whiten: E (*batch, F, r), with U = X E orthonormal.
-        spread: D (*batch, F, r), with :math:`X X^T U = X D` in the same units.
-        gram: :math:`T = U^T X X^T U`, (*batch, r) where it is diagonal, else (*batch, r, r).
+        spread: :math:`D = X^H U` (*batch, F, r), with :math:`X X^H U = X D`, in the same units.
+        gram: :math:`T = U^H X X^H U`, (*batch, r) where it is diagonal, else (*batch, r, r).
         scale: :math:`\sigma_1`, shape (*batch, 1, 1).
     """
 
@@ -44,9 +44,9 @@ class Encoder(NamedTuple):
         plain = cls.of_svd(S, V)
         V = LeadingSubspace.apply(X, V)
         image = X @ V / plain.scale
-        root = torch.linalg.cholesky(image.mT @ image + torch.diag_embed((S == 0).to(X.dtype)))
-        whiten = torch.linalg.solve_triangular(root.mT, V, upper=True, left=False) / plain.scale
-        return cls(whiten, V @ root, root.mT @ root, plain.scale)
+        root = torch.linalg.cholesky(image.mH @ image + torch.diag_embed((S == 0).to(X.dtype)))
+        whiten = torch.linalg.solve_triangular(root.mH, V, upper=True, left=False) / plain.scale
+        return cls(whiten, V @ root, root.mH @ root, plain.scale)
 
     def ridged(self, ridge: float) -> Encoder:
         r"""With :math:`T + \lambda I` in the place of T."""
@@ -61,6 +61,28 @@ class Encoder(NamedTuple):
         """The encoder of snapshots whose products with `columns` (*batch, F, F') this one takes."""
         return self._replace(whiten=columns @ self.whiten, spread=columns @ self.spread)
 
+    def turned(self, M: Tensor) -> Encoder:
+        """The encoder to coordinates :math:`M^H U^H x` in which the Gram matrix is the identity."""
+        whiten = self.whiten @ M
+        ones = torch.ones_like(whiten[..., 0, :], dtype=self.scale.dtype)
+        return Encoder(whiten, self.spread @ M, ones, self.scale)
+
+    @property
+    def ridge_share(self) -> Tensor:
+        """What makes images of U under `ridge` those without it (*batch, r, r)."""
+        plain = self.spread.mH @ self.spread
+        plain = plain + torch.diag_embed((plain.diagonal(dim1=-2, dim2=-1) == 0).to(plain.dtype))
+        gram = self.gram if self.gram.dim() == self.whiten.dim() else torch.diag_embed(self.gram).to(plain.dtype)
+        return torch.linalg.solve(plain, gram, left=False)
+
+    @property
+    def root(self) -> Tensor:
+        """The lower triangular factor :math:`L` (*batch, r, r) of :math:`T = L L^H`."""
+        if self.gram.dim() < self.whiten.dim():
+            return torch.diag_embed(self.gram.sqrt()).to(self.whiten.dtype)
+        factor: Tensor = torch.linalg.cholesky(self.gram)
+        return factor
+
     def truncate(self, rank: int) -> Encoder:
         """The leading coordinates."""
         diagonal = self.gram.dim() < self.whiten.dim()
@@ -69,7 +91,7 @@ class Encoder(NamedTuple):
 
     @property
     def forward(self) -> Tensor:
-        """Maps Y to :math:`Y X^T U T^{-1}`, the images of U (*batch, F, r)."""
+        """Maps Y to :math:`Y X^H U T^{-1}`, the images of U (*batch, F, r)."""
         return _right_divide(self.spread, self.gram) / self.scale
 
 
@@ -77,9 +99,9 @@ class Reduced(NamedTuple):
     r"""What DMD needs of snapshots in units of :math:`\sigma_1`.
 
     Args:
-        cross: :math:`N = U^T Y X^T U` (*batch, r, r).
-        gram: :math:`T = U^T X X^T U + \lambda I`, (*batch, r) where it is diagonal, else (*batch, r, r).
-        projected: :math:`U^T Y` (*batch, r, F).
+        cross: :math:`N = U^H Y X^H U` (*batch, r, r).
+        gram: :math:`T = U^H X X^H U + \lambda I`, (*batch, r) where it is diagonal, else (*batch, r, r).
+        projected: :math:`U^H Y` (*batch, r, F).
         present: Which coordinates there are, bool (*batch, r); a matrix of a batch may lack some.
     """
 
@@ -90,7 +112,7 @@ class Reduced(NamedTuple):
 
     @classmethod
     def of(cls, encoder: Encoder, projected: Tensor) -> Reduced:
-        """From :math:`U^T Y` (*batch, r, F)."""
+        """From :math:`U^H Y` (*batch, r, F)."""
         projected = projected / encoder.scale
         present = (encoder.whiten != 0).any(dim=-2)
         return cls(projected @ encoder.spread, encoder.gram, projected, present)
@@ -102,11 +124,11 @@ class Reduced(NamedTuple):
         return Reduced(self.cross[..., :rank, :rank], gram, self.projected[..., :rank, :], self.present[..., :rank])
 
     def solve(self, constraint: SubspaceConstraint | None = None, forward_backward: bool = False) -> Tensor:
-        r"""The reduced operator :math:`\tilde K` (*batch, r, r) that minimises :math:`\|\tilde K U^T X - U^T Y\|^2 +
+        r"""The reduced operator :math:`\tilde K` (*batch, r, r) that minimises :math:`\|\tilde K U^H X - U^H Y\|^2 +
         \lambda \|\tilde K\|^2` under the constraint.
 
         .. math::
-            \tilde K T = N, \qquad \tilde K T + T \tilde K = N \pm N^T \text{ (symmetric, skew-symmetric)}, \qquad
+            \tilde K T = N, \qquad \tilde K T + T \tilde K = N \pm N^H \text{ (symmetric, skew-symmetric)}, \qquad
             \tilde K = \mathrm{polar}(N) \text{ (orthogonal)},
 
         or the mean of the forward and the inverse backward one, :math:`M - M^{-1} E^2 / 2` with
@@ -119,7 +141,7 @@ class Reduced(NamedTuple):
             return K * self.present.unsqueeze(-1)
         if constraint is None:
             return _right_divide(self.cross, self.gram)
-        Q = self.cross + self.cross.mT if constraint == "symmetric" else self.cross - self.cross.mT
+        Q = self.cross + self.cross.mH if constraint == "symmetric" else self.cross - self.cross.mH
         if self.gram.dim() < self.cross.dim():
             return Q / (self.gram.unsqueeze(-1) + self.gram.unsqueeze(-2))
         solution: Tensor = Lyapunov.apply(self.gram, Q)
@@ -136,13 +158,13 @@ class Reduced(NamedTuple):
         singular = values[..., -1:, None] <= torch.finfo(cross.dtype).eps * values.size(-1) * values[..., :1, None]
         if bool(singular.all()):
             return forward
-        # K_b = N^T H^-1 maps back, so K_b^-1 = H N^-T.
+        # K_b = N^H G^-1 maps back, with G = U^H Y Y^H U, so K_b^-1 = G N^-H.
         ones = torch.eye(cross.size(-1), dtype=cross.dtype, device=cross.device)
         cross = torch.where(singular, ones, cross)
-        inverse = _solve_robustly(cross, projected @ projected.mT + absent).mT
+        inverse = _solve_robustly(cross, projected @ projected.mH + absent).mH
         forward = forward / size
         mean, half = (forward + absent + inverse) / 2, (forward + absent - inverse) / 2
-        K = mean - _solve_robustly(mean.mT, (half @ half).mT).mT / 2
+        K = mean - _solve_robustly(mean.mH, (half @ half).mH).mH / 2
         present = self.present.unsqueeze(-1) & self.present.unsqueeze(-2)
         return torch.where(singular, forward, torch.where(present, K, 0)) * size
 

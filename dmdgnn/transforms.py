@@ -11,12 +11,17 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
-from dmdgnn.dmd import DMD, Constraint, ModeType
+from dmdgnn.dmd import DMD, Constraint, Estimator, ModeType
 from dmdgnn.dynamics import Dynamics, FeaturePropagation
-from dmdgnn.errors import InputError
+from dmdgnn.errors import FactorizationError, InputError
 from dmdgnn.kernels.ragged import Ragged
 from dmdgnn.kernels.thin_svd import Method, thin_svd
 from dmdgnn.kernels.truncation import Rank
+from dmdgnn.precision import full_precision
+from dmdgnn.spectral import eigenpairs, orthonormal_basis, tolerance
+
+# Constraints on an operator whose eigenvectors are orthogonal.
+NORMAL = ("symmetric", "skew_symmetric", "orthogonal", "diagonal", "circulant")
 
 
 @functional_transform("add_dmd_modes")
@@ -46,10 +51,19 @@ class AddDMDModes(BaseTransform):
             eigenvalues, as 2 x 2 blocks where they are complex, see :attr:`dmdgnn.DMD.blocks`,
             :math:`\Phi \Lambda \Psi^{\top}` is the operator on the span of the modes: the whole operator for projected
             modes, which without `duals` is so for symmetric dynamics only, where :math:`\Psi = \Phi`.
+        blocks: Whether `dmd_eigs` are real blocks, (1, r, r) or (graphs, r, r), which layers take, too: True for
+            precisions and exports without complex numbers. By default, 'auto', they are where `duals` are asked for
+            and the eigenvectors do not make up the operator of a graph, as those of a chain or of any directed graph
+            without cycles do not: then modes are an orthonormal change of the basis of the subspace, in which blocks
+            are a real Schur form. For graphs that are to be batched later, choose True or False: False refuses such
+            graphs.
+        estimator: 'pcr', or 'rrr' for the operator of rank r that predicts the snapshots best, see
+            :class:`dmdgnn.DMD`; the latter has no constraint.
 
     Raises:
         InputError: The dynamics do not read the graph, or the settings do not go together.
         RankError: `rank` is above the numerical rank of the snapshots.
+        FactorizationError: With `blocks=False` and `duals`, the eigenvectors do not make up the operator.
 
     >>> data = Data(x=torch.eye(3), edge_index=torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]]))
     >>> AddDMDModes(rank=2)(data).dmd_modes.shape
@@ -67,7 +81,10 @@ class AddDMDModes(BaseTransform):
         svd: Method = "auto",
         attr: str = "dmd",
         duals: bool = False,
+        blocks: bool | Literal["auto"] = "auto",
+        estimator: Estimator = "pcr",
     ) -> None:
+        check_blocks(blocks)
         self.dynamics = FeaturePropagation(burn_in=2) if dynamics is None else dynamics
         if not isinstance(self.dynamics, Dynamics):
             raise InputError(f"got dynamics={dynamics!r}, expected an instance of dmdgnn.dynamics.Dynamics")
@@ -76,35 +93,95 @@ class AddDMDModes(BaseTransform):
                 f"got attr={attr!r}, expected a name without 'index' and 'batch', which mean something else to PyG"
             )
         if constraint == "auto":
-            constraint = "symmetric" if self.dynamics.symmetric else None
-        self.dmd = partial(DMD, rank=rank, energy=energy, svd=svd, modes=modes, constraint=constraint)
+            constraint = "symmetric" if self.dynamics.symmetric and estimator == "pcr" else None
+        self.dmd = partial(
+            DMD, rank=rank, energy=energy, svd=svd, modes=modes, constraint=constraint, estimator=estimator
+        )
         self.dmd()  # bad settings raise here, not at the first graph
-        self.attr = attr
+        self.rank, self.energy, self.modes, self.constraint, self.svd = rank, energy, modes, constraint, svd
+        self.attr, self.estimator = attr, estimator
         self.duals = duals
+        self.blocks = blocks
 
     @torch.no_grad()
+    @full_precision
     def forward(self, data: Data) -> Data:
         """Add the modes to a copy of the graph that `BaseTransform` made."""
         ptr = data.ptr if isinstance(data, Batch) else None
         dmd = self.dmd().fit(*self.dynamics.snapshots(data), ptr=ptr)
-        modes = dmd.real_modes
+        modes, eigs, duals = self._spectrum(dmd)
         of_nodes = {f"{self.attr}_modes": modes}
-        if self.duals:
-            of_nodes[f"{self.attr}_duals"] = _duals(modes, dmd.operator.ragged)
-        of_graphs = {f"{self.attr}_eigs": dmd.eigs if ptr is not None else dmd.eigs.unsqueeze(0)}
+        if duals is not None:
+            of_nodes[f"{self.attr}_duals"] = duals
+        of_graphs = {f"{self.attr}_eigs": eigs if ptr is not None else eigs.unsqueeze(0)}
         for name, value in (of_nodes | of_graphs).items():
             data[name] = value
         if ptr is not None:
             # With these, `Batch.to_data_list` gives each graph its part. The given batch shares the dicts that it has.
-            slices = dict.fromkeys(of_nodes, ptr.cpu()) | dict.fromkeys(of_graphs, torch.arange(len(ptr)))
+            slices = dict.fromkeys(of_nodes, ptr.cpu()) | dict.fromkeys(of_graphs, torch.arange(len(ptr), device="cpu"))
             data._slice_dict = data._slice_dict | slices
-            data._inc_dict = data._inc_dict | dict.fromkeys(slices, torch.zeros(len(ptr) - 1))
+            data._inc_dict = data._inc_dict | dict.fromkeys(slices, torch.zeros(len(ptr) - 1, device="cpu"))
         return data
+
+    def _spectrum(self, dmd: DMD) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Modes, eigenvalues or blocks, and dual modes if they are asked for."""
+        modes, ragged = dmd.real_modes, dmd.operator.ragged
+        eigs = dmd.blocks if self.blocks is True else dmd.eigs
+        if not self.duals:
+            return modes, eigs, None
+        duals = _duals(modes, ragged)
+        left = dmd.operator.left
+        loss = _loss(left, modes, duals, ragged)
+        poor = loss > tolerance(modes.dtype)
+        if dmd.constraint in NORMAL or not bool(poor.any()):
+            return modes, eigs, duals
+        if self.blocks is False:
+            raise FactorizationError(
+                f"the eigenvectors of this graph's operator do not make it up, they are off by {float(loss.max()):.2g} "
+                "of its norm: take blocks=True or 'auto', which needs none, or duals=False"
+            )
+        K = dmd.reduced_operator
+        basis = orthonormal_basis(*eigenpairs(K))
+        schur = basis.mT @ K @ basis
+        blocks = torch.where(poor[..., None, None], schur.to(modes.dtype), dmd.blocks)
+        if ragged is None:
+            modes = left @ basis.to(left.dtype)
+        else:
+            rows = poor.repeat_interleave(ragged.ptr.diff()).unsqueeze(-1)
+            modes = torch.where(rows, ragged.apply(left, basis.to(left.dtype)), modes)
+        return modes, blocks, _duals(modes, ragged)
 
     def __repr__(self) -> str:
         options = f", attr={self.attr!r}" if self.attr != "dmd" else ""
         options += ", duals=True" if self.duals else ""
+        options += f", blocks={self.blocks}" if self.blocks != "auto" else ""
         return f"{type(self).__name__}({self.dmd()}, {self.dynamics}{options})"
+
+
+def check_blocks(blocks: bool | Literal["auto"]) -> None:
+    """Raise `InputError` unless the setting is one."""
+    if not isinstance(blocks, bool) and blocks != "auto":
+        raise InputError(f"got blocks={blocks!r}, expected True, False or 'auto'")
+
+
+def _loss(basis: Tensor, modes: Tensor, duals: Tensor, ragged: Ragged | None) -> Tensor:
+    """What modes lack of the span of a basis, and what rounding costs them, of a graph () or of each (B,)."""
+    products = _inner(duals, basis, ragged)
+    lifted = modes @ products if ragged is None else ragged.apply(modes, products)
+    lack, size, *lengths = (_lengths(rows, ragged) for rows in (basis - lifted, basis, modes, duals))
+    share = lack.norm(dim=-1) / size.norm(dim=-1).clamp(min=torch.finfo(modes.dtype).tiny)
+    condition = (lengths[0] * lengths[1]).amax(dim=-1)
+    return (share + torch.finfo(modes.dtype).eps * condition).nan_to_num(nan=torch.inf)
+
+
+def _inner(A: Tensor, B: Tensor, ragged: Ragged | None) -> Tensor:
+    return A.mT @ B if ragged is None else ragged.inner(A, B)
+
+
+def _lengths(rows: Tensor, ragged: Ragged | None) -> Tensor:
+    """Of the columns (r,), or of those of each graph (B, r)."""
+    ones = rows.new_ones(len(rows), 1)
+    return _inner(ones, rows.square(), ragged).squeeze(-2).sqrt()
 
 
 def _duals(modes: Tensor, ragged: Ragged | None) -> Tensor:

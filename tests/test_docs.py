@@ -1,4 +1,4 @@
-"""The Python in docs/method.md runs as it stands there, and its figure comes out of its script."""
+"""The Python in the pages of docs runs as it stands there, and the method's figure comes out of its script."""
 
 import re
 import runpy
@@ -10,7 +10,7 @@ import torch
 from matplotlib import pyplot as plt
 
 ROOT = Path(__file__).parents[1]
-METHOD = (ROOT / "docs" / "method.md").read_text()
+METHOD, SERIES = ((ROOT / "docs" / name).read_text() for name in ("method.md", "series.md"))
 
 
 @pytest.fixture(autouse=True)
@@ -20,15 +20,40 @@ def _no_window():
     plt.close("all")
 
 
-def test_python_blocks_run_in_order(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def names_of(page):
+    """What the blocks of a page leave, run in order."""
     names = {}
-    for block in re.findall(r"```python\n(.*?)```", METHOD, flags=re.DOTALL):
-        exec(compile(block, "method.md", "exec"), names)
+    for block in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL):
+        exec(compile(block, "page.md", "exec"), names)
+    return names
+
+
+def test_blocks_of_the_method_run_in_order(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = names_of(METHOD)
     assert names["data"].dmd_modes.shape == (34, 8)
     assert names["out"].shape == (34, 16)
     assert names["scores"].shape == (34, 4)
     assert (tmp_path / "error.png").stat().st_size > 0
+
+
+def test_blocks_of_the_series_run_in_order_and_find_what_the_page_says(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = names_of(SERIES)
+    day_and_week = torch.tensor([1, -1, 1 / 7, -1 / 7], dtype=torch.float64)
+    torch.testing.assert_close(names["dmd"].frequency, day_and_week, rtol=0, atol=1e-3)
+    assert float(names["dmd"].growth_rate.abs().max()) < 0.002
+    assert names["values"][:6].round().tolist() == [307, 306, 120, 119, 12, 12]
+    assert names["more"].trustworthy.tolist() == [True] * 4 + [False] * 2
+    assert float(names["error"]) == pytest.approx(0.18, abs=0.03)
+    torch.testing.assert_close(names["kept"].frequency, day_and_week, rtol=0, atol=1e-3)
+    torch.testing.assert_close(names["daily"].frequency, day_and_week[:2], rtol=0, atol=1e-3)
+    torch.testing.assert_close(names["weekly"].frequency, day_and_week[2:], rtol=0, atol=1e-3)
+    assert float((names["smooth"] - names["truth"][:320]).square().mean().sqrt()) < 0.25
+    assert names["together"].forecast(4).shape == (2, 1, 4)
+    assert float((names["online"].frequency.abs() - 1 / 7).abs().min()) < 1e-3
+    assert len(names["online"].times) == 400
+    assert (tmp_path / "summary.png").stat().st_size > 0
 
 
 def test_exact_modes_start_as_three_steps_between_two_projections():

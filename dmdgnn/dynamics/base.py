@@ -13,6 +13,8 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from dmdgnn.errors import InputError
+from dmdgnn.graphs import checked
+from dmdgnn.precision import full_precision
 
 
 class Dynamics(ABC):
@@ -73,36 +75,20 @@ class Evolution(Dynamics):
 
     @abstractmethod
     def trajectory(self, data: Data) -> Iterator[Tensor]:
-        """The states :math:`x_0, x_1, \\dots` without end, each (N, F)."""
+        """The states :math:`x_0, x_1, \\dots` without end, each (N, F), of a graph in the form of
+        :func:`dmdgnn.graphs.checked`."""
 
+    @full_precision
     def snapshots(self, data: Data) -> tuple[Tensor, Tensor]:
         """Snapshot pairs X, Y, each (N, steps * F), in the dtype of the features.
 
         Raises:
-            InputError: The graph has no nodes or no edges tensor, edges to nodes that do not exist, or features that
-                are not a float matrix.
+            InputError: The graph is not in the form that :func:`dmdgnn.graphs.checked` tells.
         """
-        check_graph(data)
+        data = checked(data)
         last = self.burn_in + self.steps * self.stride
         states = list(islice(self.trajectory(data), self.burn_in, last + 1, self.stride))
         return torch.cat(states[:-1], dim=1), torch.cat(states[1:], dim=1)
-
-
-def check_graph(data: Data) -> None:
-    """Raise `InputError` unless the graph has float features (N, F) and edges between its nodes."""
-    x, edge_index = data.get("x"), data.get("edge_index")
-    if x is None or edge_index is None or x.numel() == 0:
-        raise InputError("the graph lacks x or edge_index, or has no nodes: set both, x (N, F) with N, F > 0")
-    if x.dim() != 2 or x.dtype not in (torch.float32, torch.float64):
-        raise InputError(
-            f"got features of shape {tuple(x.shape)} and {x.dtype}, expected (N, F) of torch.float32 or "
-            "torch.float64: convert them"
-        )
-    if edge_index.numel() and not 0 <= int(edge_index.min()) <= int(edge_index.max()) < len(x):
-        raise InputError(
-            f"edge_index names nodes {int(edge_index.min())} to {int(edge_index.max())}, but the graph has nodes "
-            f"0 to {len(x) - 1}"
-        )
 
 
 def check_number(name: str, value: float, above: float | None = None, below: float = math.inf) -> None:

@@ -15,8 +15,10 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.nn import MessagePassing, Sequential
 
-from dmdgnn.dynamics.base import Dynamics, check_graph
+from dmdgnn.dynamics.base import Dynamics
 from dmdgnn.errors import InputError
+from dmdgnn.graphs import checked
+from dmdgnn.precision import full_precision
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,10 @@ class HiddenStates(Dynamics):
         """Never: layers are neither linear nor the same."""
         return False
 
+    @full_precision
     def snapshots(self, data: Data) -> tuple[Tensor, Tensor]:
         """Snapshot pairs X, Y, each (N, columns), in the dtype of the features."""
-        check_graph(data)
+        data = checked(data)
         states = [state.to(data.x.dtype) for state in self.states(data)]
         pairs = [pair for pair in pairwise(states) if pair[0].shape == pair[1].shape]
         if not pairs:

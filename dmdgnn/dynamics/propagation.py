@@ -7,13 +7,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
-from torch_geometric.utils import add_remaining_self_loops, scatter, to_torch_csr_tensor, to_undirected
+from torch_geometric.utils import add_remaining_self_loops, coalesce, scatter, to_torch_csr_tensor, to_undirected
 
 from dmdgnn.dynamics.base import Evolution
 from dmdgnn.errors import InputError
+from dmdgnn.graphs import edges
+from dmdgnn.precision import full_precision
 
 
 @dataclass(frozen=True)
@@ -26,8 +29,9 @@ class Propagation(Evolution):
         steps: Number of snapshot pairs.
         normalization: 'sym' for :math:`\hat D^{-1/2} (A + I) \hat D^{-1/2}` as in
             :class:`~torch_geometric.nn.conv.GCNConv`, 'rw' for the mean over neighbours :math:`\hat D^{-1} (A + I)`.
-        direction: 'undirected' adds the reverse of every edge; 'forward' sends what the nodes have along their edges,
-            'backward' against them.
+        direction: 'undirected' adds the reverse of every edge, and takes the mean of both where both are given;
+            'forward' sends what the nodes have along their edges, 'backward' against them. Parallel edges count each,
+            as in :class:`~torch_geometric.nn.conv.GCNConv`: their weights are summed first.
     """
 
     normalization: Literal["sym", "rw"] = "sym"
@@ -45,25 +49,34 @@ class Propagation(Evolution):
         """Whether the adjacency, and so every function of it, is symmetric on every graph without edge weights."""
         return self.normalization == "sym" and self.direction == "undirected"
 
+    @full_precision
     def adjacency(self, data: Data) -> Tensor:
-        """The normalised adjacency, CSR (N, N), with entry (i, j) the weight of the edge from j to i."""
-        edge_index, edge_weight = data.edge_index, data.get("edge_weight")
+        """The normalised adjacency, CSR (N, N), with entry (i, j) the weight of the edge from j to i.
+
+        Raises:
+            InputError: The edges are not in a form that :func:`dmdgnn.graphs.checked` takes, or negative weights leave
+                a node without a positive degree.
+        """
+        num_nodes, dtype = len(data.x), data.x.dtype
+        # Each node gets one loop: its own, or one of weight 1, as in GCNConv.
+        edge_index, edge_weight = add_remaining_self_loops(*edges(data), 1.0, num_nodes)
+        if edge_weight is None:
+            edge_weight = data.x.new_ones(edge_index.size(1))
         if self.direction == "undirected":
-            edge_index, edge_weight = to_undirected(edge_index, edge_weight, data.num_nodes, reduce="mean")
+            edge_index, edge_weight = coalesce(edge_index, edge_weight, num_nodes, reduce="sum")
+            edge_index, edge_weight = to_undirected(edge_index, edge_weight, num_nodes, reduce="mean")
         elif self.direction == "backward":
             edge_index = edge_index.flip(0)
+        degree = scatter(edge_weight, edge_index[1], dim_size=num_nodes)
+        _check_degrees(degree.detach(), edge_weight.detach())
         if self.normalization == "sym":
-            edge_index, edge_weight = gcn_norm(edge_index, edge_weight, data.num_nodes, dtype=data.x.dtype)
+            edge_index, edge_weight = gcn_norm(edge_index, edge_weight, num_nodes, add_self_loops=False, dtype=dtype)
         else:
-            edge_index, edge_weight = add_remaining_self_loops(edge_index, edge_weight, 1.0, data.num_nodes)
-            if edge_weight is None:
-                edge_weight = data.x.new_ones(edge_index.size(1))
-            degree = scatter(edge_weight, edge_index[1], dim_size=data.num_nodes)
-            edge_weight = edge_weight / degree[edge_index[1]]
+            edge_weight = edge_weight / torch.where(degree > 0, degree, 1)[edge_index[1]]
         with warnings.catch_warnings():
             # torch warns once a process that CSR is in beta and that its invariants are not checked.
             warnings.filterwarnings("ignore", message="Sparse", category=UserWarning)
-            return to_torch_csr_tensor(edge_index.flip(0), edge_weight.to(data.x.dtype), size=data.num_nodes)
+            return to_torch_csr_tensor(edge_index.flip(0), edge_weight, size=num_nodes)
 
 
 @dataclass(frozen=True)
@@ -81,8 +94,9 @@ class FeaturePropagation(Propagation):
         steps: Number of snapshot pairs.
         normalization: 'sym' for :math:`\hat D^{-1/2} (A + I) \hat D^{-1/2}` as in
             :class:`~torch_geometric.nn.conv.GCNConv`, 'rw' for the mean over neighbours :math:`\hat D^{-1} (A + I)`.
-        direction: 'undirected' adds the reverse of every edge; 'forward' sends each node's features along its edges,
-            'backward' against them.
+        direction: 'undirected' adds the reverse of every edge, and takes the mean of both where both are given;
+            'forward' sends each node's features along its edges, 'backward' against them. Parallel edges count each:
+            their weights are summed first.
 
     >>> import torch
     >>> data = Data(x=torch.tensor([[1.0], [0.0]]), edge_index=torch.tensor([[0, 1], [1, 0]]))
@@ -104,5 +118,16 @@ def check_weights(data: Data) -> None:
     if edge_weight is not None and bool((edge_weight < 0).any()):
         raise InputError(
             f"got edge weights down to {float(edge_weight.min()):.3g}, expected none below 0, for which the "
-            "eigenvalues of the adjacency have no bound: clamp them, or take FeaturePropagation"
+            "eigenvalues of the adjacency have no bound: clamp them at 0, or take their absolute values"
+        )
+
+
+def _check_degrees(degree: Tensor, edge_weight: Tensor) -> None:
+    """Raise `InputError` where negative weights take a node's degree to zero or below, by which it is divided."""
+    if bool((edge_weight < 0).any()) and bool((degree <= 0).any()):
+        node = int((degree <= 0).nonzero()[0])
+        raise InputError(
+            f"got edge weights down to {float(edge_weight.min()):.3g}, with which node {node} has the degree "
+            f"{float(degree[node]):.3g}, expected positive degrees: clamp the weights at 0, or take their absolute "
+            "values"
         )

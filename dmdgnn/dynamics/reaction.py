@@ -195,7 +195,8 @@ class Kuramoto(_Flow):
 
 def _with_values(matrix: Tensor, values: Tensor) -> Tensor:
     """A CSR matrix with other values in the same places."""
-    return torch.sparse_csr_tensor(matrix.crow_indices(), matrix.col_indices(), values, matrix.shape)
+    places = matrix.crow_indices(), matrix.col_indices()
+    return torch.sparse_csr_tensor(*places, values, matrix.shape, device=values.device)
 
 
 def _row_sums(matrix: Tensor) -> Tensor:

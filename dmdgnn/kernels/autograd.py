@@ -63,10 +63,10 @@ def _turned(X: Tensor, V: Tensor, grad: Tensor) -> Tensor:
     gaps = own - S.unsqueeze(-1)  # shape (*batch, min(N, F), r)
     defined = dropped & kept & (gaps > torch.finfo(X.dtype).eps * max(X.shape[-2:]) * S[..., :1, None])
     seen = Wh @ grad
-    turned = Wh.mT @ torch.where(defined, seen / (gaps * (own + S.unsqueeze(-1))), 0)
-    turned = turned + torch.where(kept, (grad - Wh.mT @ seen) / own.square(), 0)
-    turned = turned @ V.mT
-    return X @ (turned + turned.mT) / scale
+    turned = Wh.mH @ torch.where(defined, seen / (gaps * (own + S.unsqueeze(-1))), 0)
+    turned = turned + torch.where(kept, (grad - Wh.mH @ seen) / own.square(), 0)
+    turned = turned @ V.mH
+    return X @ (turned + turned.mH) / scale
 
 
 class Lyapunov(Function):
@@ -84,13 +84,13 @@ class Lyapunov(Function):
         T, Q, values, vectors, K = ctx.saved_tensors
         with torch.no_grad():
             grad_Q = _solve(values, vectors, grad)
-            grad_T = -(K.mT @ grad_Q + grad_Q @ K.mT)
+            grad_T = -(K.mH @ grad_Q + grad_Q @ K.mH)
         return Once.apply(grad_T, T, Q, grad), Once.apply(grad_Q, T, Q, grad)
 
 
 def _solve(values: Tensor, vectors: Tensor, Q: Tensor) -> Tensor:
     sums = values.unsqueeze(-1) + values.unsqueeze(-2)
-    return vectors @ (vectors.mT @ Q @ vectors / sums) @ vectors.mT
+    return vectors @ (vectors.mH @ Q @ vectors / sums) @ vectors.mH
 
 
 class Polar(Function):
@@ -106,8 +106,8 @@ class Polar(Function):
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         A, U, S, Vh = ctx.saved_tensors
         with torch.no_grad():
-            turned = U.mT @ grad @ Vh.mT
+            turned = U.mH @ grad @ Vh.mH
             sums = S.unsqueeze(-1) + S.unsqueeze(-2)
             defined = sums > torch.finfo(S.dtype).eps * S.size(-1) * S[..., :1, None]
-            grad_A = U @ torch.where(defined, (turned - turned.mT) / sums, 0) @ Vh
+            grad_A = U @ torch.where(defined, (turned - turned.mH) / sums, 0) @ Vh
         return Once.apply(grad_A, A, grad)

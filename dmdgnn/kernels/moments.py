@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,12 +25,13 @@ Array = Tensor | np.ndarray
 
 @dataclass(frozen=True)
 class Moments:
-    """Second moments of snapshot pairs, F x F each and in float64; moments of different rows add up.
+    """Second moments of snapshot pairs, F x F each and in double precision; moments of different rows add up, and
+    are taken away again or fade, see :meth:`forget`.
 
     Args:
-        XX: :math:`X^T X`, shape (F, F).
-        XY: :math:`X^T Y`, shape (F, F).
-        YY: :math:`Y^T Y`, shape (F, F).
+        XX: :math:`X^H X`, shape (F, F), float64, or complex128 of complex snapshots.
+        XY: :math:`X^H Y`, shape (F, F).
+        YY: :math:`Y^H Y`, shape (F, F).
         rows: Number N of rows.
         dtype: Type of the snapshots, whose machine epsilon tells rounding from data.
 
@@ -47,7 +49,7 @@ class Moments:
 
     @classmethod
     def of(cls, X: Tensor, Y: Tensor) -> Moments:
-        """The moments of rows X, Y, each (n, F), float32 or float64.
+        """The moments of rows X, Y, each (n, F), float32, float64, complex64 or complex128.
 
         Raises:
             InputError: Wrong shape, dtype or device, NaN or infinite entries, or squares that overflow float64.
@@ -78,13 +80,47 @@ class Moments:
         return total
 
     def __add__(self, other: Moments) -> Moments:
+        self._check_alike(other, "do not add up")
+        sums = (self.XX + other.XX, self.XY + other.XY, self.YY + other.YY)
+        return Moments(*sums, self.rows + other.rows, self.dtype)
+
+    def __sub__(self, other: Moments) -> Moments:
+        """The moments without those of rows that are part of them, as when a window moves on."""
+        self._check_alike(other, "cannot be taken from each other")
+        if other.rows >= self.rows:
+            raise InputError(f"got {other.rows} rows to take from {self.rows}, expected fewer")
+        sums = (self.XX - other.XX, self.XY - other.XY, self.YY - other.YY)
+        return Moments(*sums, self.rows - other.rows, self.dtype)
+
+    def forget(self, factor: float) -> Moments:
+        """The moments with each row weighted by `factor` in (0, 1], as before new rows are added to old ones.
+
+        >>> moments = Moments.of(torch.ones(4, 1), torch.ones(4, 1))
+        >>> float((moments.forget(0.5) + moments).XX)
+        6.0
+        """
+        if isinstance(factor, bool) or not isinstance(factor, Real) or not 0 < factor <= 1:
+            raise InputError(f"got factor={factor!r}, expected a number in (0, 1]")
+        weight = float(factor)
+        return Moments(weight * self.XX, weight * self.XY, weight * self.YY, self.rows, self.dtype)
+
+    def centred(self) -> Moments:
+        """The moments of the same rows less the mean of each over its columns, of X and of Y for itself."""
+
+        def centre(products: Tensor) -> Tensor:
+            products = products - products.mean(dim=0, keepdim=True)
+            return products - products.mean(dim=1, keepdim=True)
+
+        return Moments(centre(self.XX), centre(self.XY), centre(self.YY), self.rows, self.dtype)
+
+    def _check_alike(self, other: Moments, problem: str) -> None:
+        if not isinstance(other, Moments):
+            raise InputError(f"got {type(other).__name__}, expected Moments")
         if (self.XX.shape, self.dtype) != (other.XX.shape, other.dtype):
             raise InputError(
                 f"moments of {self.XX.size(0)} columns of {self.dtype} and of {other.XX.size(0)} columns of "
-                f"{other.dtype} do not add up"
+                f"{other.dtype} {problem}"
             )
-        sums = (self.XX + other.XX, self.XY + other.XY, self.YY + other.YY)
-        return Moments(*sums, self.rows + other.rows, self.dtype)
 
     def all_reduce(self, group: ProcessGroup | None = None) -> Moments:
         """The moments of the rows of all processes of a `torch.distributed` group, in one all-reduce.
@@ -100,13 +136,13 @@ class Moments:
         packed = torch.cat([self.XX, self.XY, self.YY, rows])
         torch.distributed.all_reduce(packed, group=group)
         XX, XY, YY, rows = packed.split([*[self.XX.size(1)] * 3, 1])
-        return Moments(XX, XY, YY, int(rows[0, 0]), self.dtype)
+        return Moments(XX, XY, YY, int(rows[0, 0].real), self.dtype)
 
 
-def check_pair(X: Tensor, Y: Tensor) -> None:
-    """Raise `InputError` unless X and Y are valid and agree in shape, dtype and device."""
-    check_matrix("X", X)
-    check_matrix("Y", Y)
+def check_pair(X: Tensor, Y: Tensor, sparse: bool = False) -> None:
+    """Raise `InputError` unless X and Y are valid, sparse only if allowed, and agree in shape, dtype and device."""
+    check_matrix("X", X, sparse)
+    check_matrix("Y", Y, sparse)
     if (X.shape, X.dtype, X.device) != (Y.shape, Y.dtype, Y.device):
         raise InputError(
             f"X is {tuple(X.shape)}, {X.dtype}, {X.device}, but Y is {tuple(Y.shape)}, {Y.dtype}, {Y.device}: "
@@ -138,8 +174,8 @@ class RowChunks:
             raise InputError(
                 f"got X {tuple(self.X.shape)} and Y {tuple(self.Y.shape)}, expected (N, F) for both, not empty"
             )
-        if self.rows is not None and self.rows < 1:
-            raise InputError(f"got rows={self.rows}, expected at least 1")
+        if self.rows is not None and (not isinstance(self.rows, Integral) or self.rows < 1):
+            raise InputError(f"got rows={self.rows!r}, expected at least 1, a whole number")
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         rows = self.rows or max(1, 2**20 // self.X.shape[1])

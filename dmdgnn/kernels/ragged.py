@@ -7,18 +7,16 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch_geometric.index import index2ptr
 
 from dmdgnn.errors import InputError
 
 
 class Block(NamedTuple):
     """Graphs of similar size: their positions (b,), their rows (b, n), any of these where there is none, and the
-    places in the flattened rows that are a graph's own, and that are not."""
+    places in the flattened rows where there is none."""
 
     graphs: Tensor
     rows: Tensor
-    own: Tensor
     holes: Tensor
 
 
@@ -54,7 +52,8 @@ class Ragged:
         order = sizes.argsort(descending=True, stable=True)
         counts = sizes[order].tolist()
         starts = ptr[:-1].cpu()
-        begin = 0
+        padded = torch.empty(self.num_rows, dtype=torch.int64, device="cpu")  # where in all blocks a row is
+        padded_rows = begin = 0
         while begin < len(counts):
             height = counts[begin]
             end = begin + 1
@@ -64,9 +63,12 @@ class Ragged:
             offsets = torch.arange(height, device="cpu")
             own = offsets < sizes[graphs].unsqueeze(-1)
             rows = starts[graphs].unsqueeze(-1) + torch.where(own, offsets, 0)
-            places = [mask.flatten().nonzero().squeeze(-1) for mask in (own, ~own)]
-            self.blocks.append(Block(*(part.to(ptr.device) for part in (graphs, rows, *places))))
+            holes = (~own).flatten().nonzero().squeeze(-1)
+            self.blocks.append(Block(*(part.to(ptr.device) for part in (graphs, rows, holes))))
+            padded[rows[own]] = padded_rows + own.flatten().nonzero().squeeze(-1)
+            padded_rows += own.numel()
             begin = end
+        self._padded = padded.to(ptr.device)
         self._places = torch.cat([block.graphs for block in self.blocks]).argsort()
 
     @classmethod
@@ -78,7 +80,7 @@ class Ragged:
         """
         if bool((batch.diff() < 0).any()):
             raise InputError("the batch vector must be sorted, as in a PyG batch")
-        return cls(index2ptr(batch, num_graphs))
+        return cls(torch.searchsorted(batch, torch.arange(num_graphs + 1, device=batch.device)))
 
     def __len__(self) -> int:
         return len(self.ptr) - 1
@@ -92,13 +94,7 @@ class Ragged:
 
     def unpad(self, blocks: Sequence[Tensor]) -> Tensor:
         """The rows (N, F) of one tensor (b, n, F) for each block; the inverse of :meth:`pad`."""
-        out = blocks[0].new_empty(self.num_rows, blocks[0].size(-1))
-        for block, padded in zip(self.blocks, blocks, strict=True):
-            rows, values = block.rows.flatten(), padded.flatten(0, 1)
-            if len(block.holes):
-                rows, values = rows.index_select(0, block.own), values.index_select(0, block.own)
-            out.index_copy_(0, rows, values)
-        return out
+        return torch.cat([padded.flatten(0, 1) for padded in blocks]).index_select(0, self._padded)
 
     def gather(self, blocks: Sequence[Tensor]) -> Tensor:
         """One entry for each graph, in their order, of one tensor (b, ...) for each block."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from dmdgnn.errors import FactorizationError, InputError
+from dmdgnn.precision import precise
 
 Factorisation = Callable[[Tensor], tuple[Tensor, ...]]
 
@@ -20,12 +21,18 @@ PARALLEL_ENTRIES = 2**14
 
 def check_finite(name: str, matrix: Tensor) -> None:
     """Raise `InputError` with the place of the first NaN or infinite entry."""
+    if matrix.layout != torch.strided:
+        stored = matrix.to_sparse_coo().coalesce()
+        indices, matrix = stored.indices(), stored.values()
+    else:
+        indices = None
     # A sum is finite only if all its terms are, and needs no copy; if not, it may have overflowed.
     if bool(matrix.detach().sum().isfinite()):
         return
     finite = torch.isfinite(matrix)
     if not bool(finite.all()):
-        place = tuple((~finite).nonzero()[0].tolist())
+        first = (~finite).nonzero()[0]
+        place = tuple((first if indices is None else indices[:, first[0]]).tolist())
         raise InputError(
             f"{name} has {int((~finite).sum())} NaN or infinite entries, the first at {place}: "
             "clean it, as with torch.nan_to_num"
@@ -44,30 +51,31 @@ def robust(factorise: Factorisation, matrix: Tensor) -> tuple[Tensor, ...]:
     """
     with contextlib.suppress(torch.linalg.LinAlgError):
         return _parallel(factorise, matrix)
-    precise = matrix.double().cpu()
-    size = torch.finfo(precise.dtype).eps * precise.abs().amax(dim=(-2, -1), keepdim=True)
-    jitter = 10 * size * torch.eye(*matrix.shape[-2:], dtype=precise.dtype, device="cpu")
-    for attempt in (precise, precise + jitter):
+    double = precise(matrix).cpu()
+    size = torch.finfo(double.dtype).eps * double.abs().amax(dim=(-2, -1), keepdim=True)
+    jitter = 10 * size * torch.eye(*matrix.shape[-2:], dtype=double.dtype, device="cpu")
+    for attempt in (double, double + jitter):
         with contextlib.suppress(torch.linalg.LinAlgError):
             return tuple(_like(matrix, factor) for factor in factorise(attempt))
     raise FactorizationError(
         f"the factorisation of a matrix of shape {tuple(matrix.shape)} did not converge: scale its entries, now up to "
-        f"{float(precise.detach().abs().max()):.3g}"
+        f"{float(double.detach().abs().max()):.3g}"
     )
 
 
 @cache
-def _threads(workers: int) -> ThreadPoolExecutor:
+def threads(workers: int) -> ThreadPoolExecutor:
+    """The threads that share the work on a batch."""
     # A thread's first call into LAPACK takes as long as hundreds of small matrices, so threads are kept.
     return ThreadPoolExecutor(workers, thread_name_prefix="dmdgnn")
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_threads.cache_clear)
+    os.register_at_fork(after_in_child=threads.cache_clear)
 
 
 def _like(matrix: Tensor, factor: Tensor) -> Tensor:
-    return factor.to(matrix.device, matrix.dtype.to_complex() if factor.is_complex() else matrix.dtype)
+    return factor.to(matrix.device, matrix.dtype.to_complex() if factor.is_complex() else matrix.dtype.to_real())
 
 
 def _parallel(factorise: Factorisation, matrix: Tensor) -> tuple[Tensor, ...]:
@@ -78,6 +86,6 @@ def _parallel(factorise: Factorisation, matrix: Tensor) -> tuple[Tensor, ...]:
         return factorise(matrix)
     batch = matrix.shape[:-2]
     shares = matrix.flatten(0, -3).chunk(workers)
-    parts = list(_threads(workers).map(factorise, shares))
+    parts = list(threads(workers).map(factorise, shares))
     factors = cast(list[tuple[Tensor, ...]], [torch.cat(part) for part in zip(*parts, strict=True)])
     return tuple(cast(Tensor, factor).unflatten(0, batch) for factor in factors)

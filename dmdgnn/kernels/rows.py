@@ -1,13 +1,26 @@
-"""Products of tall matrices, with sums in float64 and copies of a few rows at a time."""
+"""Products of tall matrices, with sums in double precision and copies of a few rows at a time.
 
-from collections.abc import Iterator
+On the CPU they are NumPy's. Its BLAS takes half the products for a matrix times its own transpose, and is ahead of
+torch's on processors for which that one has no kernel of its own. The number of its threads is not that of
+:func:`torch.set_num_threads` but that of the environment, as `OMP_NUM_THREADS`.
+"""
+
+from collections.abc import Callable, Iterator
 from functools import reduce
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from dmdgnn.kernels.robust import PARALLEL_ENTRIES, threads
+from dmdgnn.kernels.sparse import adjoint, is_sparse
+from dmdgnn.precision import precise
+
 # Entries of a block of rows: its float64 copy, 8 MiB, stays in the cache of a processor.
 BLOCK_ENTRIES = 2**20
+DOUBLE = (torch.float64, torch.complex128)
+# Entries of a matrix from which BLAS itself uses all threads.
+THREADED_ENTRIES = 2**16
 
 
 def _block_rows(*matrices: Tensor) -> int:
@@ -16,7 +29,7 @@ def _block_rows(*matrices: Tensor) -> int:
 
 
 def _blocks(matrix: Tensor, rows: int) -> Iterator[Tensor]:
-    return (block.double() for block in matrix.split(rows, dim=-2))
+    return (precise(block) for block in matrix.split(rows, dim=-2))
 
 
 def sum_of(products: Iterator[Tensor]) -> Tensor:
@@ -25,24 +38,64 @@ def sum_of(products: Iterator[Tensor]) -> Tensor:
 
 
 def inner(A: Tensor, B: Tensor) -> Tensor:
-    r""":math:`A^T B` in float64 for A (*batch, N, m) and B (*batch, N, n); shape (*batch, m, n)."""
-    if A.dtype == B.dtype == torch.float64:
-        return A.mT @ B
+    r""":math:`A^H B` in double precision for A (*batch, N, m) and B (*batch, N, n); shape (*batch, m, n), dense.
+
+    One of them may be sparse in CSR form, or both if they are the same.
+    """
+    if is_sparse(A):
+        product = adjoint(A) @ precise(B)
+        return product.to_dense() if A is B else product
+    if is_sparse(B):
+        return inner(B, A).mH
+    if A.dtype == B.dtype and A.dtype in DOUBLE:
+        return _product(A.mH, B)
     rows = _block_rows(A, B)
     if A is B:
-        return sum_of(a.mT @ a for a in _blocks(A, rows))
-    return sum_of(a.mT @ b for a, b in zip(_blocks(A, rows), _blocks(B, rows), strict=True))
+        return sum_of(_product(a.mH, a) for a in _blocks(A, rows))
+    return sum_of(_product(a.mH, b) for a, b in zip(_blocks(A, rows), _blocks(B, rows), strict=True))
 
 
 def apply(A: Tensor, M: Tensor) -> Tensor:
-    """A M, computed in float64 and returned in the dtype of A, for A (*batch, N, m) and float64 M (*batch, m, n)."""
-    if A.dtype == torch.float64:
-        return A @ M
+    """A M, computed in double precision and returned in the dtype of A, for A (*batch, N, m), which may be sparse in
+    CSR form, and M (*batch, m, n), in float64, or complex128 for complex A."""
+    if is_sparse(A):
+        return (precise(A) @ M).to(A.dtype)
+    if A.dtype in DOUBLE:
+        return _product(A, M)
     rows = _block_rows(A)
-    products = ((block @ M).to(A.dtype) for block in _blocks(A, rows))
+    products = (_product(block, M).to(A.dtype) for block in _blocks(A, rows))
     if torch.is_grad_enabled() and (A.requires_grad or M.requires_grad):
         return torch.cat(list(products), dim=-2)
     out = A.new_empty(*A.shape[:-1], M.size(-1))
     for part, product in zip(out.split(rows, dim=-2), products, strict=True):
         part.copy_(product)
     return out
+
+
+def gram_operator(A: Tensor) -> Callable[[Tensor], Tensor]:
+    r"""The map from M (m, n) to :math:`A^H A M`, in double precision, for A (N, m), dense or sparse in CSR form."""
+    if is_sparse(A):
+        there, back = precise(A), adjoint(A)
+        return lambda M: back @ (there @ M)
+    # Each row is read once.
+    return lambda M: sum_of(_product(a.mH, _product(a, M)) for a in _blocks(A, _block_rows(A)))
+
+
+def _product(A: Tensor, B: Tensor) -> Tensor:
+    """A B, where A may be the transpose of B itself; of complex ones torch takes conjugates without a copy."""
+    differentiable = torch.is_grad_enabled() and (A.requires_grad or B.requires_grad)
+    if differentiable or A.is_complex() or A.shape[:-2] != B.shape[:-2] or not A.device.type == B.device.type == "cpu":
+        return A @ B
+    left, right = A.detach().numpy(), B.detach().numpy()
+    workers = torch.get_num_threads()
+    if A.dim() == 2 or workers == 1 or A.numel() < PARALLEL_ENTRIES or A.shape[-2:].numel() > THREADED_ENTRIES:
+        return torch.from_numpy(_matmul(left, right))
+    shape = A.shape[:-2]
+    left, right = (part.reshape(-1, *part.shape[-2:]) for part in (left, right))
+    shares = (np.array_split(part, workers) for part in (left, right))
+    return torch.from_numpy(np.concatenate(list(threads(workers).map(_matmul, *shares)))).unflatten(0, shape)
+
+
+def _matmul(A: np.ndarray, B: np.ndarray) -> np.ndarray:
+    with np.errstate(all="ignore"):  # What is not finite is an error later, or was one before.
+        return A @ B

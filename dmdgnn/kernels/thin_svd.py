@@ -11,9 +11,12 @@ from torch.nn.functional import pad
 
 from dmdgnn.errors import InputError, RankError
 from dmdgnn.kernels.eigh import top_eigh
+from dmdgnn.kernels.lanczos import lanczos
 from dmdgnn.kernels.robust import check_finite, robust
-from dmdgnn.kernels.rows import apply, inner
+from dmdgnn.kernels.rows import apply, gram_operator, inner
+from dmdgnn.kernels.sparse import adjoint, csr, entries, is_sparse, with_entries
 from dmdgnn.kernels.truncation import Rank, Truncation, rounding_level
+from dmdgnn.precision import double_of, precise
 
 Method = Literal["auto", "gram", "randomized", "full"]
 
@@ -21,12 +24,14 @@ Method = Literal["auto", "gram", "randomized", "full"]
 GRAM_CONDITION = 3e-4
 # Between these bounds for the largest square sum of a column, neither squares nor products overflow or vanish.
 SAFE_SQUARES = {torch.float32: (1e-50, 1e60), torch.float64: (1e-280, 1e280)}
+# From these columns on, and as many for each triplet, products with X cost less than its Gram matrix does.
+PRODUCTS_SIZE, PRODUCTS_SHARE = 2048, 1 / 48
 OVERSAMPLING = 10
 POWER_ITERATIONS = 4
 
 
 class ThinSVD(NamedTuple):
-    """X = U diag(S) V^T with orthonormal columns: U (*batch, N, r), S (*batch, r) descending, V (*batch, F, r)."""
+    """X = U diag(S) V^H with orthonormal columns: U (*batch, N, r), S (*batch, r) descending, V (*batch, F, r)."""
 
     U: Tensor
     S: Tensor
@@ -47,7 +52,8 @@ def thin_svd(
     seed: int = 0,
     rounding: torch.dtype | None = None,
 ) -> ThinSVD:
-    r"""Leading singular triplets of tall matrices; U in the dtype of X, S and V in float64, without gradients.
+    r"""Leading singular triplets of tall matrices; U in the dtype of X, S in float64, V in double
+    precision, without gradients.
 
     Singular values at or under :math:`\max(\epsilon_X \min(N, F), \epsilon \max(N, F), \delta)\, \sigma_1` are rounding
     and never kept, where :math:`\epsilon_X` is the machine epsilon of `rounding`, :math:`\epsilon` that of float64, and
@@ -55,12 +61,14 @@ def thin_svd(
     The matrices of a batch share the largest r among them; triplets that one lacks are zeros.
 
     Args:
-        X: Matrices (*batch, N, F), float32 or float64.
+        X: Matrices (*batch, N, F), float32, float64, complex64 or complex128. A single one may be sparse, in CSR, COO
+            or CSC form; it is never made dense, and its kernel is 'gram' or 'randomized'.
         rank: Number of triplets, 'optimal', or by default all, see :class:`dmdgnn.kernels.Truncation`.
         energy: Instead of `rank`, the share in (0, 1] of :math:`\sum_i \sigma_i^2` to keep at least.
         method: Kernel.
 
-            - 'gram': eigenvectors of the smaller of :math:`X^T X` and :math:`X X^T`, summed in float64. Fast; resolves
+            - 'gram': eigenvectors of the smaller of :math:`X^T X` and :math:`X X^T`, summed in float64, or, for few of
+              many or a sparse X, by products with X (:func:`dmdgnn.kernels.lanczos.lanczos`). Fast; resolves
               values down to :math:`\delta = \sqrt{\epsilon \min(N, F)}`, and the r-th triplet to about
               :math:`\epsilon (\sigma_1 / \sigma_r)^2`, with :math:`\epsilon` that of float64.
             - 'full': LAPACK's thin SVD, :math:`\delta = 0`.
@@ -86,9 +94,13 @@ def thin_svd(
     >>> svd.S
     tensor([4., 3.], dtype=torch.float64)
     """
-    check_matrix("X", X)
+    check_matrix("X", X, sparse=True)
     truncation = Truncation(rank, energy)
     check_method(method)
+    if is_sparse(X):
+        if method == "full":
+            raise InputError("the full kernel needs a dense X: take 'auto' for a sparse one, or X.to_dense()")
+        X, method = csr(X), "gram" if method == "auto" else method
     if method == "randomized" and truncation.count is None:
         raise InputError("the randomized kernel needs a number as rank: give one, or take another kernel")
 
@@ -119,7 +131,7 @@ def _candidates(method: Method, dtype: torch.dtype, truncation: Truncation) -> t
     """Kernels in the order in which to try them; all but the last must meet the condition of the Gram matrix."""
     if method != "auto":
         return (method,)
-    if dtype == torch.float32:
+    if dtype in (torch.float32, torch.complex64):
         return ("gram",)
     if truncation.count is None and truncation.energy is None:
         return ("full",)
@@ -128,55 +140,78 @@ def _candidates(method: Method, dtype: torch.dtype, truncation: Truncation) -> t
 
 def _gram(X: Tensor, count: int | None, seed: int) -> tuple[ThinSVD, float]:
     if X.size(-2) < X.size(-1):
-        (V, S, U), floor = _gram(X.double().mT, count, seed)
+        check_finite("X", X)  # Of the transpose, the place would be another.
+        (V, S, U), floor = _gram(adjoint(X) if is_sparse(X) else precise(X).mH, count, seed)
         return ThinSVD(U.to(X.dtype), S, V), floor
-    X, gram, scale = _scaled_gram(X)
-    _, V = top_eigh(gram, _limited(count, X))
+    X, scale, (_, V) = _gram_pairs(X, count, seed)
     # The norms of X v resolve small singular values better than roots of eigenvalues do.
     image = apply(X, V)
-    S = torch.linalg.vector_norm(image, dim=-2, dtype=torch.float64)
+    S = torch.linalg.vector_norm(image, dim=-2, dtype=double_of(X.dtype))
     if bool((S.diff(dim=-1) > 0).any()):
         S, order = S.sort(dim=-1, descending=True)
         V, image = (factor.take_along_dim(order.unsqueeze(-2), dim=-1) for factor in (V, image))
-    U = image.div_(S.clamp(min=torch.finfo(X.dtype).tiny).unsqueeze(-2).to(X.dtype))
+    U = image.div_(S.clamp(min=torch.finfo(X.dtype).tiny).unsqueeze(-2).to(X.dtype.to_real()))
     return ThinSVD(U, S * scale.squeeze(-1), V), math.sqrt(torch.finfo(torch.float64).eps * X.size(-1))
 
 
-def _scaled_gram(X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """X, its Gram matrix and one, or, where squares would overflow or vanish, X over its largest entry, and that."""
+def _gram_pairs(X: Tensor, count: int | None, seed: int) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
+    """X and one, or, where squares would overflow or vanish, X over its largest entry, and that; and the eigenpairs of
+    the Gram matrix, by products with X if these cost less."""
+    if count is not None and _by_products(X, count):
+        scaled, scale = _scaled(X, torch.linalg.vector_norm(entries(X), dtype=double_of(X.dtype)).square())
+        pairs = lanczos(gram_operator(scaled), X.size(-1), count, seed, X.device, double_of(X.dtype))
+        if pairs is not None:
+            return scaled, scale, pairs
     gram = inner(X, X)
-    squares = gram.diagonal(dim1=-2, dim2=-1).amax(dim=-1)
-    low, high = SAFE_SQUARES[X.dtype]
+    squares = gram.diagonal(dim1=-2, dim2=-1).real.amax(dim=-1)
+    scaled, scale = _scaled(X, squares)
+    gram = gram if scaled is X else inner(scaled, scaled)
+    return scaled, scale, top_eigh(gram, _limited(count, X))
+
+
+def _by_products(X: Tensor, count: int) -> bool:
+    if is_sparse(X):
+        return True
+    size = X.size(-1)
+    return X.dim() == 2 and X.device.type == "cpu" and size >= PRODUCTS_SIZE and count <= PRODUCTS_SHARE * size
+
+
+def _scaled(X: Tensor, squares: Tensor) -> tuple[Tensor, Tensor]:
+    low, high = SAFE_SQUARES[X.dtype.to_real()]
     if bool(((squares > low) & (squares < high)).all()):
-        return X, gram, torch.ones_like(squares)[..., None, None]
+        return X, torch.ones_like(squares)[..., None, None]
     check_finite("X", X)
-    X, scale = _in_units_of_the_largest(X)
-    return X, inner(X, X), scale
+    return _in_units_of_the_largest(X)
 
 
 def _in_units_of_the_largest(X: Tensor) -> tuple[Tensor, Tensor]:
+    if is_sparse(X):
+        peak = X.values().abs().amax().double()
+        scale = torch.where(peak > 0, peak, 1)
+        return with_entries(X, precise(X.values()) / scale), scale[None, None]
     peak = X.abs().amax(dim=(-2, -1), keepdim=True).double()
     scale = torch.where(peak > 0, peak, 1)
-    return X.double() / scale, scale
+    return precise(X) / scale, scale
 
 
 def _full(X: Tensor, count: int | None, seed: int) -> tuple[ThinSVD, float]:
     check_finite("X", X)
-    U, S, Vh = robust(lambda A: tuple(torch.linalg.svd(A, full_matrices=False)), X.double())
-    return ThinSVD(U.to(X.dtype), S, Vh.mT).truncate(_limited(count, X)), 0.0
+    U, S, Vh = robust(lambda A: tuple(torch.linalg.svd(A, full_matrices=False)), precise(X))
+    return ThinSVD(U.to(X.dtype), S, Vh.mH).truncate(_limited(count, X)), 0.0
 
 
 def _randomized(X: Tensor, count: int | None, seed: int) -> tuple[ThinSVD, float]:
     check_finite("X", X)
-    low, high = SAFE_SQUARES[X.dtype]
-    scale = torch.ones_like(X[..., :1, :1], dtype=torch.float64)
-    if not low**0.5 < float(X.abs().max()) < high**0.5:
+    low, high = SAFE_SQUARES[X.dtype.to_real()]
+    scale = torch.ones(*X.shape[:-2], 1, 1, dtype=torch.float64, device=X.device)
+    if not low**0.5 < float(entries(X).abs().max()) < high**0.5:
         X, scale = _in_units_of_the_largest(X)
     columns = _limited(count and count + OVERSAMPLING, X)
     generator = torch.Generator("cpu").manual_seed(seed)
     # Drawn on the CPU, the numbers are the same on every device.
     sketch = torch.randn(X.size(-1), columns, dtype=torch.float64, device="cpu", generator=generator)
-    Q = torch.linalg.qr(apply(X, sketch.to(X.device))).Q
+    sketch = sketch.to(X.device, double_of(X.dtype))
+    Q = torch.linalg.qr(apply(X, sketch)).Q
     for _ in range(POWER_ITERATIONS):
         Q = torch.linalg.qr(inner(X, Q)).Q
         Q = torch.linalg.qr(apply(X, Q)).Q
@@ -215,17 +250,22 @@ def check_rank(kept: int, shape: tuple[int, int], truncation: Truncation) -> Non
         )
 
 
-def check_matrix(name: str, matrix: Tensor) -> None:
-    """Raise `InputError` unless `matrix` is a non-empty, dense tensor (*batch, N, F) of float32 or float64."""
+def check_matrix(name: str, matrix: Tensor, sparse: bool = False) -> None:
+    """Raise `InputError` unless `matrix` is a non-empty, dense tensor (*batch, N, F) of float32, float64,
+    complex64 or complex128, or, if `sparse` is allowed, a sparse one (N, F)."""
     if not isinstance(matrix, Tensor):
         raise InputError(f"got {name} of type {type(matrix).__name__}, expected a torch.Tensor of shape (*batch, N, F)")
-    if matrix.dim() < 2 or matrix.numel() == 0 or matrix.layout != torch.strided:
+    sparse = sparse and matrix.layout in (torch.sparse_coo, torch.sparse_csr, torch.sparse_csc) and matrix.dim() == 2
+    if matrix.dim() < 2 or 0 in matrix.shape or not (sparse or matrix.layout == torch.strided):
         raise InputError(
             f"got {name} of shape {tuple(matrix.shape)} and layout {matrix.layout}, "
             "expected a non-empty dense tensor (*batch, N, F)"
         )
-    if matrix.dtype not in (torch.float32, torch.float64):
-        raise InputError(f"got {name} of {matrix.dtype}, expected torch.float32 or torch.float64: convert it")
+    if matrix.dtype not in (torch.float32, torch.float64, torch.complex64, torch.complex128):
+        raise InputError(
+            f"got {name} of {matrix.dtype}, expected torch.float32 or torch.float64, or torch.complex64 or "
+            "torch.complex128: convert it"
+        )
 
 
 def check_method(method: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Literal
 
 import torch
@@ -51,8 +51,11 @@ class Truncation:
             raise InputError(f"got both rank={rank!r} and energy={energy}: give one of them")
         if rank not in (None, "optimal") and (isinstance(rank, bool) or not isinstance(rank, int) or rank < 1):
             raise InputError(f"got rank={rank!r}, expected a positive integer, 'optimal', or None for all")
-        if energy is not None and not (isinstance(energy, int | float) and 0 < energy <= 1):
+        if energy is None:
+            return
+        if isinstance(energy, bool) or not isinstance(energy, Real) or not 0 < energy <= 1:
             raise InputError(f"got energy={energy!r}, expected a share in (0, 1]")
+        object.__setattr__(self, "energy", float(energy))
 
     @property
     def count(self) -> int | None:

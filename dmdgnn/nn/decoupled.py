@@ -10,6 +10,7 @@ from torch_geometric.nn import APPNP
 from torch_geometric.nn.models import MLP
 from torch_geometric.typing import Adj
 
+from dmdgnn.nn.checks import check_features
 from dmdgnn.nn.dmd_conv import DMDConv
 
 
@@ -37,12 +38,12 @@ class DecoupledDMD(torch.nn.Module):
         rank (int): Number of modes.
         num_layers (int, optional): Number of linear layers. (default: :obj:`2`)
         dropout (float, optional): Dropout probability. (default: :obj:`0.0`)
+        norm (str, optional): Normalisation of hidden samples, by PyG's names. (default: :obj:`None`)
         local (callable, optional): Makes the propagation along edges of the two numbers of channels, which are equal;
             :obj:`None` for none. (default: 10 steps of :class:`~torch_geometric.nn.conv.APPNP`, teleport probability
             0.1)
         gate (float, optional): Start of the scalar :math:`\gamma`; from :obj:`0` on, training starts without the modes.
             (default: :obj:`0.0`)
-        norm (str, optional): Normalisation of hidden samples, by PyG's names. (default: :obj:`None`)
         heads (int, optional): Number of filters, a divisor of :obj:`out_channels`. (default: :obj:`1`)
         degree (int, optional): Degree of a polynomial filter. (default: :obj:`None`, a gain for each mode)
 
@@ -64,13 +65,23 @@ class DecoupledDMD(torch.nn.Module):
         rank: int,
         num_layers: int = 2,
         dropout: float = 0.0,
+        *,
+        norm: str | None = None,
         local: Callable[[int, int], torch.nn.Module] | None = _appnp,
         gate: float = 0.0,
-        norm: str | None = None,
         heads: int = 1,
         degree: int | None = None,
     ) -> None:
         super().__init__()
+        self.in_channels = in_channels
+        self.hidden_channels = hidden_channels
+        self.out_channels = out_channels
+        self.rank = rank
+        self.num_layers = num_layers
+        self.norm = norm
+        self.gate = gate
+        self.heads = heads
+        self.degree = degree
         self.mlp = MLP(
             in_channels=in_channels,
             hidden_channels=hidden_channels,
@@ -92,6 +103,12 @@ class DecoupledDMD(torch.nn.Module):
             weight=False,
         )
 
+    @property
+    def local(self) -> torch.nn.Module | None:
+        """The local layer, if there is one."""
+        part: torch.nn.Module | None = self.prop.local
+        return part
+
     def reset_parameters(self) -> None:
         """Reset all learnable parameters."""
         self.mlp.reset_parameters()
@@ -108,6 +125,7 @@ class DecoupledDMD(torch.nn.Module):
         dmd_duals: Tensor | None = None,
     ) -> Tensor:
         """Outputs of all nodes; see the class for shapes."""
+        check_features(x, self.in_channels)
         h = self.dropout(self.mlp(x, batch))
         out: Tensor = self.prop(h, dmd_modes, dmd_eigs, edge_index, edge_weight, batch, dmd_duals)
         return out

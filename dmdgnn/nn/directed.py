@@ -15,6 +15,7 @@ from torch_geometric.nn.models.basic_gnn import BasicGNN
 
 from dmdgnn.errors import InputError
 from dmdgnn.kernels.ragged import Ragged
+from dmdgnn.nn.checks import check_features, graphs_of, local_graph, reverse
 from dmdgnn.nn.dmd_conv import DMDConv
 from dmdgnn.operator import LowRankOperator
 
@@ -110,6 +111,8 @@ class DirDMDConv(torch.nn.Module):
         self.out_channels = out_channels
         self.rank = rank
         self.alpha = alpha
+        self.heads = heads
+        self.degree = degree
         self.initial_gate = gate
         self.conv_out, self.conv_in = (
             DMDConv(in_channels, out_channels, rank, heads, degree, bias=False) for _ in range(2)
@@ -122,6 +125,12 @@ class DirDMDConv(torch.nn.Module):
         self.register_parameter("gate", None if gate is None else Parameter(torch.empty(())))
         self.register_parameter("bias", Parameter(torch.empty(out_channels)) if bias else None)
         self.reset_parameters()
+
+    @property
+    def local(self) -> torch.nn.Module | None:
+        """The local layer along the edges, if there is one."""
+        part: torch.nn.Module | None = self.local_out
+        return part
 
     def reset_parameters(self) -> None:
         """Reset all learnable parameters."""
@@ -145,6 +154,8 @@ class DirDMDConv(torch.nn.Module):
         in_duals: Tensor | None = None,
     ) -> Tensor:
         """Convolve `x`; see the class for shapes."""
+        check_features(x, self.in_channels)
+        batch = graphs_of(batch, out_eigs, x.size(-2)) if isinstance(batch, Tensor) and out_eigs is not None else batch
         out: Tensor = self._mix(
             self.conv_out(x, out_modes, out_eigs, batch=batch, duals=out_duals),
             self.conv_in(x, in_modes, in_eigs, batch=batch, duals=in_duals),
@@ -154,10 +165,9 @@ class DirDMDConv(torch.nn.Module):
         if self.skip is not None:
             out = out + self.skip(x)
         if self.local_out is not None and self.local_in is not None:
-            if edge_index is None:
-                raise InputError("this layer has a local term: pass edge_index")
+            edge_index, edge_weight = local_graph(x, edge_index, edge_weight)
             weight = () if edge_weight is None else (edge_weight,)
-            local = self.local_out(x, edge_index, *weight), self.local_in(x, edge_index.flip(0), *weight)
+            local = self.local_out(x, edge_index, *weight), self.local_in(x, reverse(edge_index), *weight)
             out = out + self._mix(*local)
         if self.bias is not None:
             out = out + self.bias
@@ -191,11 +201,12 @@ class DirDMDGNN(BasicGNN):
         num_layers (int): Number of layers.
         out_channels (int, optional): Size of each output sample. (default: :obj:`None`)
         dropout (float, optional): Dropout probability. (default: :obj:`0.0`)
+        act, act_first, act_kwargs, norm, norm_kwargs, jk (optional): Those of `BasicGNN`.
         rank (int): Number of modes of each direction.
+        alpha (float, optional): Share of what goes along the edges, see :class:`DirDMDConv`. (default: :obj:`0.5`)
         heads (int, optional): Filters in each layer; :obj:`1` in a layer whose output channels it does not divide.
             (default: :obj:`1`)
-        **kwargs (optional): `alpha`, `degree`, `skip`, `local`, `gate` of :class:`DirDMDConv`, and `act`, `norm`, `jk`
-            ... of `BasicGNN`.
+        degree, skip, local, gate, bias (optional): Those of :class:`DirDMDConv`.
 
     Shapes:
         - **inputs:**
@@ -219,6 +230,65 @@ class DirDMDGNN(BasicGNN):
     supports_edge_weight = True
     supports_edge_attr = True
 
+    def __init__(
+        self,
+        in_channels: int,
+        hidden_channels: int,
+        num_layers: int,
+        out_channels: int | None = None,
+        dropout: float = 0.0,
+        act: str | Callable[..., Any] | None = "relu",
+        act_first: bool = False,
+        act_kwargs: dict[str, Any] | None = None,
+        norm: str | Callable[..., Any] | None = None,
+        norm_kwargs: dict[str, Any] | None = None,
+        jk: str | None = None,
+        *,
+        rank: int,
+        alpha: float = 0.5,
+        heads: int = 1,
+        degree: int | None = None,
+        skip: bool = False,
+        local: bool | Callable[[int, int], torch.nn.Module] = False,
+        gate: float | None = None,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(
+            in_channels,
+            hidden_channels,
+            num_layers,
+            out_channels,
+            dropout,
+            act,
+            act_first,
+            act_kwargs,
+            norm,
+            norm_kwargs,
+            jk,
+            rank=rank,
+            alpha=alpha,
+            heads=heads,
+            degree=degree,
+            skip=skip,
+            local=local,
+            gate=gate,
+            bias=bias,
+        )
+        self.act_kwargs = act_kwargs
+        self.rank = rank
+        self.alpha = alpha
+        self.heads = heads
+        self.degree = degree
+        self.skip = skip
+        self.gate = gate
+        self.bias = bias
+
+    @property
+    def local(self) -> torch.nn.Module | None:
+        """The local layer of the first convolution, if there is one."""
+        part: torch.nn.Module | None = self.convs[0].local
+        return part
+
     def init_conv(self, in_channels: int, out_channels: int, heads: int = 1, **kwargs: Any) -> DirDMDConv:
         """One layer."""
         heads = heads if out_channels % heads == 0 else 1
@@ -238,7 +308,8 @@ class DirDMDGNN(BasicGNN):
         dmd_in_duals: Tensor | None = None,
     ) -> Tensor:
         """Outputs of all nodes; see the class for shapes."""
-        graphs = None if batch is None else Ragged.from_batch(batch, dmd_out_eigs.size(0))  # once for all layers
+        check_features(x, self.in_channels)
+        graphs = graphs_of(batch, dmd_out_eigs, x.size(-2))  # once for all layers
         spectra = dmd_out_modes, dmd_out_eigs, dmd_in_modes, dmd_in_eigs
         edge_attr = (*spectra, graphs, dmd_out_duals, dmd_in_duals)
         output: Tensor = super().forward(x, edge_index, edge_weight, edge_attr, batch)

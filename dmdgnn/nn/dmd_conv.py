@@ -13,6 +13,7 @@ from torch_geometric.nn.inits import constant, zeros
 
 from dmdgnn.errors import InputError
 from dmdgnn.kernels.ragged import Ragged
+from dmdgnn.nn.checks import check_features, check_spectrum, graphs_of, local_graph
 from dmdgnn.nn.filters import ModeFilter, PolynomialFilter
 from dmdgnn.operator import LowRankOperator
 
@@ -40,6 +41,13 @@ class DMDConv(torch.nn.Module):
 
     For complex eigenvalues, :math:`\mathbf{\Lambda}` has a real 2 x 2 block for each conjugate pair. The two stand side
     by side, the positive imaginary part first, as :attr:`dmdgnn.DMD.eigs` and :attr:`dmdgnn.DMD.real_modes` have them.
+    Not every operator is made up by its eigenvectors. In the place of eigenvalues, the layer takes a real matrix
+    :math:`\mathbf{B}` (1, r, r), such as a real Schur form, see :meth:`dmdgnn.LowRankOperator.real_form`. Then gains
+    are :math:`\mathbf{B} + \mathrm{diag}(\theta)`, or the polynomial of the matrix. An operator is taken in this form.
+
+    **Precision.** Modes and eigenvalues have the dtype of the features. With features and modes of :obj:`bfloat16` or
+    :obj:`float16`, eigenvalues may stay :obj:`float32` or :obj:`complex64`. Within :class:`torch.autocast` any real
+    dtype will do, and products are of the lower precision.
 
     Args:
         in_channels (int): Size of each input sample.
@@ -61,11 +69,13 @@ class DMDConv(torch.nn.Module):
 
     Shapes:
         - **inputs:**
-          node features :math:`(N, F_{in})`,
+          node features :math:`(N, F_{in})`, with leading dimensions, if any, that share the modes,
           modes :math:`(N, r)`, real, or a :class:`~dmdgnn.LowRankOperator`, of which modes, eigenvalues and dual modes
           are taken,
-          eigenvalues :math:`(r)` or :math:`(1, r)`, real or complex, or :math:`(B, r)` for :math:`B` graphs,
-          edge indices :math:`(2, E)` and edge weights :math:`(E)` *(local term only)*,
+          eigenvalues :math:`(r)` or :math:`(1, r)`, real or complex, or :math:`(B, r)` for :math:`B` graphs; or the
+          real blocks :math:`(1, r, r)` or :math:`(B, r, r)` in their place,
+          edge indices :math:`(2, E)`, or a sparse adjacency :math:`(N, N)` if the local layer takes it, and edge
+          weights :math:`(E)` *(local term only)*,
           batch vector :math:`(N)` for several graphs, or a :class:`dmdgnn.kernels.Ragged`, which
           :func:`torch.compile` takes without breaking the graph,
           dual modes :math:`(N, r)` *(optional)*,
@@ -74,7 +84,8 @@ class DMDConv(torch.nn.Module):
         - **output:** node features :math:`(N, F_{out})`
 
     Raises:
-        InputError: Modes, eigenvalues, features and rank do not fit, or channels differ without a weight.
+        InputError: Modes, eigenvalues, features and rank do not fit, a complex eigenvalue has no conjugate beside it,
+            or channels differ without a weight.
 
     >>> conv = DMDConv(16, 8, rank=4)
     >>> conv(torch.randn(10, 16), torch.randn(10, 4), torch.randn(4)).shape
@@ -108,6 +119,8 @@ class DMDConv(torch.nn.Module):
         self.out_channels = out_channels
         self.rank = rank
         self.heads = heads
+        self.degree = degree
+        self.weight = weight
         self.initial_gate = gate
         self.lin = Linear(in_channels, out_channels, bias=False, weight_initializer="glorot") if weight else None
         self.filter = ModeFilter(rank, heads) if degree is None else PolynomialFilter(degree, heads)
@@ -141,80 +154,44 @@ class DMDConv(torch.nn.Module):
         summary: Tensor | None = None,
     ) -> Tensor:
         """Convolve `x`; see the class for shapes."""
+        check_features(x, self.in_channels)
         if isinstance(modes, LowRankOperator):
             batch = _of_operator(modes, batch)
-            modes, eigs, duals = modes.spectrum()
-        eigs = self._check(x, modes, eigs, duals, batch)
+            modes, eigs, duals = modes.real_form()
+            eigs = eigs if eigs.dim() > 2 else eigs.unsqueeze(0)
+        graphs = graphs_of(batch, eigs, x.size(-2))
+        eigs = check_spectrum(x, modes, eigs, duals, self.rank, graphs)
         readout = modes if duals is None else duals
-        ragged = self._ragged(batch, eigs, x.size(-2))
 
-        # Psi^T (X W) = (Psi^T X) W: take the cheaper side first.
-        num_nodes = x.size(-2)
-        modes_first = num_nodes * self.rank * self.in_channels + self.rank * self.in_channels * self.out_channels
-        lin_first = num_nodes * self.in_channels * self.out_channels + num_nodes * self.rank * self.out_channels
+        # Psi^T (X W) = (Psi^T X) W: take the side first that is cheaper for many nodes.
         if summary is not None:
-            if summary.shape[-2:] != (self.rank, self.in_channels):
-                expected = f"{(self.rank, self.in_channels)}: the dual modes' product with all features"
-                raise InputError(f"got a summary {tuple(summary.shape)}, expected {expected}")
+            self._check_summary(summary, graphs)
             summary = self._weighted(summary)
-        elif modes_first < lin_first:
-            summary = self._weighted(_inner(readout, x, ragged))
+        elif self.rank * self.in_channels < (self.in_channels + self.rank) * self.out_channels:
+            summary = self._weighted(_inner(readout, x, graphs))
         else:
-            summary = _inner(readout, self._weighted(x), ragged)
-        coefficients = self._filtered(eigs, summary)
+            summary = _inner(readout, self._weighted(x), graphs)
+        coefficients = self._filtered(eigs, summary, blocks=eigs.dim() == (2 if graphs is None else 3))
         if self.gate is not None:
             coefficients = self.gate * coefficients
-        out = modes @ coefficients if ragged is None else ragged.apply(modes, coefficients)
+        out = _apply(modes, coefficients, graphs)
 
         # In place: a fresh matrix (N, F_out) costs as much as a product.
         if self.skip is not None:
             out += self.skip(x)
         if self.local is not None:
-            if edge_index is None:
-                raise InputError("this layer has a local term: pass edge_index")
+            edge_index, edge_weight = local_graph(x, edge_index, edge_weight)
             weight = () if edge_weight is None else (edge_weight,)
             out += self.local(x, edge_index, *weight)
         if self.bias is not None:
             out += self.bias
         return out
 
-    def _check(
-        self, x: Tensor, modes: Tensor, eigs: Tensor | None, duals: Tensor | None, batch: Tensor | Ragged | None
-    ) -> Tensor:
-        """The eigenvalues, (r,) of one graph or (B, r)."""
-        if eigs is None:
-            raise InputError("got modes without eigenvalues: pass both, or an operator")
-        if batch is None:
-            fits, expected = eigs.shape in ((self.rank,), (1, self.rank)), f"({self.rank},)"
-        else:
-            fits, expected = eigs.dim() == 2 and eigs.size(1) == self.rank, f"(graphs, {self.rank})"
-        if modes.shape != (x.size(-2), self.rank) or not fits:
-            hint = "" if batch is not None or eigs.dim() < 2 or len(eigs) < 2 else ", or pass batch for several graphs"
-            raise InputError(
-                f"got modes {tuple(modes.shape)} and eigenvalues {tuple(eigs.shape)} for x {tuple(x.shape)}, expected "
-                f"({x.size(-2)}, {self.rank}) and {expected}: compute the modes of this graph with this rank{hint}"
-            )
-        if duals is not None and duals.shape != modes.shape:
-            raise InputError(
-                f"got dual modes {tuple(duals.shape)}, expected the shape of the modes {tuple(modes.shape)}"
-            )
-        if {modes.dtype, modes.dtype if duals is None else duals.dtype, eigs.real.dtype} != {x.dtype}:
-            raise InputError(
-                f"got modes of {modes.dtype} and eigenvalues of {eigs.dtype} for x of {x.dtype}, expected the same "
-                "precision, and real modes: convert them; of complex modes pass DMD.real_modes"
-            )
-        return eigs.view(-1) if batch is None else eigs
-
-    def _ragged(self, batch: Tensor | Ragged | None, eigs: Tensor, num_nodes: int) -> Ragged | None:
-        if isinstance(batch, Tensor):
-            batch = Ragged.from_batch(batch, eigs.size(0))
-        if batch is not None and len(batch) != eigs.size(0):
-            raise InputError(f"got {len(batch)} graphs and eigenvalues {tuple(eigs.shape)}, expected a row for each")
-        if batch is not None and batch.num_rows != num_nodes:
-            raise InputError(
-                f"got graphs of {batch.num_rows} nodes and features of {num_nodes}: pass those of one batch"
-            )
-        return batch
+    def _check_summary(self, summary: Tensor, graphs: Ragged | None) -> None:
+        shape = (self.rank, self.in_channels) if graphs is None else (len(graphs), self.rank, self.in_channels)
+        if summary.shape[-len(shape) :] != shape:
+            expected = f"{shape}: the dual modes' product with all features"
+            raise InputError(f"got a summary {tuple(summary.shape)}, expected {expected}")
 
     def _weighted(self, x: Tensor) -> Tensor:
         if self.lin is None:
@@ -222,14 +199,17 @@ class DMDConv(torch.nn.Module):
         out: Tensor = self.lin(x)
         return out
 
-    def _filtered(self, eigs: Tensor, summary: Tensor) -> Tensor:
+    def _filtered(self, eigs: Tensor, summary: Tensor, blocks: bool) -> Tensor:
         """g(Lambda) applied to the mode coefficients (..., r, F_out)."""
+        if blocks:
+            return self.filter.of_blocks(eigs.to(summary.dtype), summary)
         gains = self.filter(eigs).repeat_interleave(self.out_channels // self.heads, dim=-1)
         if not eigs.is_complex():
-            return gains * summary
+            return gains.to(summary.dtype) * summary
         # Each column of a pair takes its partner with the imaginary part of its own gain.
         partner = torch.arange(self.rank, device=eigs.device) + eigs.imag.sign().long()
-        return gains.real * summary + gains.imag * summary.gather(-2, partner.unsqueeze(-1).expand_as(summary))
+        real, imag = gains.real.to(summary.dtype), gains.imag.to(summary.dtype)
+        return real * summary + imag * summary.gather(-2, partner.unsqueeze(-1).expand_as(summary))
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.in_channels}, {self.out_channels}, rank={self.rank})"
@@ -249,5 +229,21 @@ def _gcn(in_channels: int, out_channels: int) -> GCNConv:
     return GCNConv(in_channels, out_channels, bias=False)
 
 
-def _inner(readout: Tensor, x: Tensor, ragged: Ragged | None) -> Tensor:
-    return readout.mT @ x if ragged is None else ragged.inner(readout, x)
+def _inner(readout: Tensor, x: Tensor, graphs: Ragged | None) -> Tensor:
+    """Psi^T X, (..., r, F) or (..., B, r, F), for x (..., N, F)."""
+    if graphs is None:
+        return readout.mT @ x
+    if x.dim() == 2:
+        return graphs.inner(readout, x)
+    columns = graphs.inner(readout, x.flatten(0, -3).movedim(0, 1).flatten(1))
+    return columns.unflatten(-1, (-1, x.size(-1))).movedim(-2, 0).unflatten(0, x.shape[:-2])
+
+
+def _apply(modes: Tensor, coefficients: Tensor, graphs: Ragged | None) -> Tensor:
+    """Phi C, (..., N, F), for coefficients (..., r, F) or (..., B, r, F)."""
+    if graphs is None:
+        return modes @ coefficients
+    if coefficients.dim() == 3:
+        return graphs.apply(modes, coefficients)
+    rows = graphs.apply(modes, coefficients.flatten(0, -4).movedim(0, -2).flatten(-2))
+    return rows.unflatten(-1, (-1, coefficients.size(-1))).movedim(1, 0).unflatten(0, coefficients.shape[:-3])

@@ -11,7 +11,7 @@ from torch.nn import Linear, ModuleList, functional
 from torch_geometric.nn import GCNConv
 from torch_geometric.typing import Adj
 
-from dmdgnn.kernels.ragged import Ragged
+from dmdgnn.nn.checks import check_features, graphs_of
 from dmdgnn.nn.dmd_gps_conv import DMDGPSConv
 
 
@@ -24,17 +24,21 @@ class DMDGPS(torch.nn.Module):
         in_channels (int): Size of each input sample.
         hidden_channels (int): Size of each hidden sample.
         num_layers (int): Number of blocks.
-        out_channels (int): Size of each output sample.
+        out_channels (int, optional): Size of each output sample. (default: :obj:`None`, that of hidden ones)
+        dropout (float, optional): Dropout probability. (default: :obj:`0.0`)
+        act (str or callable, optional): The activation in the blocks. (default: :obj:`"relu"`)
+        act_kwargs (dict, optional): Arguments of the activation. (default: :obj:`None`)
+        norm (str or callable, optional): Normalisation in the blocks, or :obj:`None`. (default: :obj:`"batch_norm"`)
+        norm_kwargs (dict, optional): Arguments of the normalisation. (default: :obj:`None`)
         rank (int): Number of modes.
-        degree (int, optional): Degree of polynomial filters, which graphs share: a block reaches that many steps of the
-            dynamics. (default: :obj:`None`, a gain for each mode, for one graph)
         heads (int, optional): Number of filters in each block, a divisor of :obj:`hidden_channels`.
             (default: :obj:`None`, one for each channel)
-        dropout (float, optional): Dropout probability. (default: :obj:`0.0`)
-        norm (str, optional): Normalisation in the blocks, or :obj:`None`. (default: :obj:`"batch_norm"`)
+        degree (int, optional): Degree of polynomial filters, which graphs share: a block reaches that many steps of the
+            dynamics. (default: :obj:`None`, a gain for each mode, for one graph)
         local (callable, optional): What makes the local layer of a block of two numbers of channels; :obj:`None` for
             none. (default: :class:`~torch_geometric.nn.conv.GCNConv`)
-        **kwargs (optional): `act`, `act_kwargs`, `norm_kwargs` and `gate` of :class:`DMDGPSConv`.
+        gate (float, optional): Start of a learnable scalar before the terms of the modes.
+            (default: :obj:`None`, no gate)
 
     Shapes:
         - **inputs:** node features :math:`(N, F_{in})`, and edges, modes, eigenvalues, batch vector, dual modes and
@@ -52,16 +56,31 @@ class DMDGPS(torch.nn.Module):
         in_channels: int,
         hidden_channels: int,
         num_layers: int,
-        out_channels: int,
-        rank: int,
-        degree: int | None = None,
-        heads: int | None = None,
+        out_channels: int | None = None,
         dropout: float = 0.0,
-        norm: str | None = "batch_norm",
+        act: str | Callable[..., Any] = "relu",
+        act_kwargs: dict[str, Any] | None = None,
+        norm: str | Callable[..., Any] | None = "batch_norm",
+        norm_kwargs: dict[str, Any] | None = None,
+        *,
+        rank: int,
+        heads: int | None = None,
+        degree: int | None = None,
         local: Callable[[int, int], torch.nn.Module] | None = GCNConv,
-        **kwargs: Any,
+        gate: float | None = None,
     ) -> None:
         super().__init__()
+        self.in_channels = in_channels
+        self.hidden_channels = hidden_channels
+        self.num_layers = num_layers
+        self.out_channels = hidden_channels if out_channels is None else out_channels
+        self.act_kwargs = act_kwargs
+        self.norm = norm if isinstance(norm, str) else None
+        self.norm_kwargs = norm_kwargs
+        self.rank = rank
+        self.heads = hidden_channels if heads is None else heads
+        self.degree = degree
+        self.gate = gate
         self.dropout = float(dropout)
         self.lin_in = Linear(in_channels, hidden_channels)
         self.blocks = ModuleList(
@@ -69,15 +88,30 @@ class DMDGPS(torch.nn.Module):
                 hidden_channels,
                 None if local is None else local(hidden_channels, hidden_channels),
                 rank,
-                heads=hidden_channels if heads is None else heads,
+                heads=self.heads,
                 degree=degree,
                 dropout=self.dropout,
+                act=act,
+                act_kwargs=act_kwargs,
                 norm=norm,
-                **kwargs,
+                norm_kwargs=norm_kwargs,
+                gate=gate,
             )
             for _ in range(num_layers)
         )
-        self.lin_out = Linear(hidden_channels, out_channels)
+        self.lin_out = Linear(hidden_channels, self.out_channels)
+
+    @property
+    def local(self) -> torch.nn.Module | None:
+        """The local layer of the first block, if there is one."""
+        part: torch.nn.Module | None = self.blocks[0].conv  # type: ignore[assignment]
+        return part
+
+    @property
+    def act(self) -> torch.nn.Module:
+        """The activation of the first block."""
+        part: torch.nn.Module = self.blocks[0].act  # type: ignore[assignment]
+        return part
 
     def reset_parameters(self) -> None:
         """Reset all learnable parameters."""
@@ -95,7 +129,8 @@ class DMDGPS(torch.nn.Module):
         dmd_duals: Tensor | None = None,
     ) -> Tensor:
         """Outputs of all nodes; see the class for shapes."""
-        graphs = None if batch is None else Ragged.from_batch(batch, dmd_eigs.size(0))  # once for all blocks
+        check_features(x, self.in_channels)
+        graphs = graphs_of(batch, dmd_eigs, x.size(-2))  # once for all blocks
         weight = {} if edge_weight is None else {"edge_weight": edge_weight}
         x = functional.dropout(self.lin_in(x).relu(), self.dropout, self.training)
         for block in self.blocks:

@@ -14,6 +14,7 @@ from torch_geometric.nn.resolver import activation_resolver, normalization_resol
 from torch_geometric.typing import Adj
 
 from dmdgnn.kernels.ragged import Ragged
+from dmdgnn.nn.checks import check_features, local_graph
 from dmdgnn.nn.dmd_conv import DMDConv
 from dmdgnn.operator import LowRankOperator
 
@@ -81,6 +82,13 @@ class DMDGPSConv(torch.nn.Module):
         super().__init__()
         self.channels = channels
         self.conv = conv
+        self.rank = rank
+        self.heads = heads
+        self.degree = degree
+        self.act_kwargs = act_kwargs
+        self.norm = norm if isinstance(norm, str) else None
+        self.norm_kwargs = norm_kwargs
+        self.gate = gate
         self.dropout = float(dropout)
         self.dmd = DMDConv(channels, channels, rank, heads=heads, degree=degree, gate=gate)
         self.mlp = Sequential(
@@ -94,6 +102,11 @@ class DMDGPSConv(torch.nn.Module):
             normalization_resolver(norm, channels, **(norm_kwargs or {})) for _ in range(3)
         )
         self.norm_with_batch = norm is not None and "batch" in inspect.signature(self.norm1.forward).parameters
+
+    @property
+    def act(self) -> torch.nn.Module:
+        """The activation in the MLP."""
+        return self.mlp[1]
 
     def reset_parameters(self) -> None:
         """Reset all learnable parameters."""
@@ -111,6 +124,7 @@ class DMDGPSConv(torch.nn.Module):
         **kwargs: Any,
     ) -> Tensor:
         """Apply the block to `x`; see the class for shapes."""
+        check_features(x, self.channels)
         given = {}
         if self.norm_with_batch:
             given["batch"] = _vector(batch) if isinstance(batch, Ragged) else batch
@@ -121,6 +135,9 @@ class DMDGPSConv(torch.nn.Module):
 
         out = finish(self.dmd(x, modes, eigs, batch=batch, duals=duals), self.norm2)
         if self.conv is not None:
+            edge_index, edge_weight = local_graph(x, edge_index, kwargs.get("edge_weight"))
+            if edge_weight is not None:
+                kwargs["edge_weight"] = edge_weight
             out = finish(self.conv(x, edge_index, **kwargs), self.norm1) + out
         out = out + self.mlp(out)
         return out if self.norm3 is None else self.norm3(out, **given)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dmdgnn.errors import InputError
 from dmdgnn.kernels.ragged import Ragged
+from dmdgnn.nn.checks import check_dense, check_features, graphs_of
 from dmdgnn.nn.dmd_conv import DMDConv
 
 
@@ -62,6 +63,9 @@ class DMDGRUCell(torch.nn.Module):
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.rank = rank
+        self.heads = heads
+        self.skip = skip
+        self.bias = bias
         kwargs |= {"heads": heads, "skip": skip, "bias": bias}
         self.conv_x = DMDConv(in_channels, 3 * out_channels, rank, **kwargs)
         self.conv_h = DMDConv(out_channels, 3 * out_channels, rank, **kwargs)
@@ -83,6 +87,7 @@ class DMDGRUCell(torch.nn.Module):
         duals: Tensor | None = None,
     ) -> Tensor:
         """The hidden state after `x`; see the class for shapes."""
+        check_features(x, self.in_channels)
         if h is None:
             h = x.new_zeros(*x.shape[:-1], self.out_channels)
         graph = (modes, eigs, edge_index, edge_weight, batch, duals)
@@ -135,6 +140,10 @@ class DMDGRU(torch.nn.Module):
         self, in_channels: int, hidden_channels: int, out_channels: int, rank: int, dropout: float = 0.0, **kwargs: Any
     ) -> None:
         super().__init__()
+        self.in_channels = in_channels
+        self.hidden_channels = hidden_channels
+        self.out_channels = out_channels
+        self.rank = rank
         self.cell = DMDGRUCell(in_channels, hidden_channels, rank, **kwargs)
         self.dropout = torch.nn.Dropout(dropout)
         self.lin = torch.nn.Linear(hidden_channels, out_channels)
@@ -155,9 +164,11 @@ class DMDGRU(torch.nn.Module):
         dmd_duals: Tensor | None = None,
     ) -> Tensor:
         """Forecasts of all nodes; see the class for shapes."""
-        graphs = None if batch is None else Ragged.from_batch(batch, dmd_eigs.size(0))  # once for all steps
+        check_dense(x)
+        steps = _steps(x, self.cell.in_channels)
+        graphs = graphs_of(batch, dmd_eigs, x.size(0))  # once for all steps
         h: Tensor | None = None
-        for step in _steps(x, self.cell.in_channels):
+        for step in steps:
             h = self.cell(step, h, dmd_modes, dmd_eigs, edge_index, edge_weight, graphs, dmd_duals)
         out: Tensor = self.lin(self.dropout(h))
         return out
@@ -166,7 +177,7 @@ class DMDGRU(torch.nn.Module):
 def _steps(x: Tensor, channels: int) -> tuple[Tensor, ...]:
     """Features (N, channels) of each step."""
     if x.dim() == 2 and x.size(1) and x.size(1) % channels == 0:
-        x = x.view(len(x), -1, channels)
+        x = x.unflatten(1, (-1, channels))
     if x.dim() != 3 or x.size(1) == 0 or x.size(2) != channels:
         raise InputError(
             f"got features of shape {tuple(x.shape)}, expected (N, T * {channels}) or (N, T, {channels}) with T >= 1, "

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dmdgnn.nn.checks import check_features
 from dmdgnn.nn.models import DMDGNN
 
 
@@ -29,8 +30,8 @@ class DMDEncoder(torch.nn.Module):
         hidden_channels (int): Size of each hidden sample.
         out_channels (int): Size :math:`d` of each embedding.
         rank (int): Number of modes.
-        variational (bool, optional): Give mean and logarithm of the standard deviation. (default: :obj:`False`)
         num_layers (int, optional): Number of layers. (default: :obj:`2`)
+        variational (bool, optional): Give mean and logarithm of the standard deviation. (default: :obj:`False`)
         local (bool or callable, optional): The local term of :class:`DMDConv`; without it only what the modes and the
             skip term see of a node tells it from others. (default: :obj:`True`)
         **kwargs (optional): Other arguments of :class:`DMDGNN`, such as `skip`, `gate` and `dropout`.
@@ -54,15 +55,27 @@ class DMDEncoder(torch.nn.Module):
         hidden_channels: int,
         out_channels: int,
         rank: int,
-        variational: bool = False,
+        *,
         num_layers: int = 2,
+        variational: bool = False,
         local: bool | Callable[[int, int], torch.nn.Module] = True,
         **kwargs: Any,
     ) -> None:
         super().__init__()
+        self.in_channels = in_channels
+        self.hidden_channels = hidden_channels
+        self.out_channels = out_channels
+        self.rank = rank
+        self.num_layers = num_layers
         self.variational = variational
         width = 2 * out_channels if variational else out_channels
         self.gnn = DMDGNN(in_channels, hidden_channels, num_layers, width, rank=rank, local=local, **kwargs)
+
+    @property
+    def local(self) -> torch.nn.Module | None:
+        """The local layer of the first convolution, if there is one."""
+        part: torch.nn.Module | None = self.gnn.local
+        return part
 
     def reset_parameters(self) -> None:
         """Reset all learnable parameters."""
@@ -78,6 +91,7 @@ class DMDEncoder(torch.nn.Module):
         dmd_duals: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Embeddings of all nodes; see the class for shapes."""
+        check_features(x, self.in_channels)
         z: Tensor = self.gnn(x, edge_index, dmd_modes, dmd_eigs, edge_weight, dmd_duals=dmd_duals)
         if not self.variational:
             return z

@@ -29,6 +29,8 @@ class ModeFilter(torch.nn.Module):
 
     def __init__(self, rank: int, heads: int = 1) -> None:
         super().__init__()
+        self.rank = rank
+        self.heads = heads
         self.theta = Parameter(torch.empty(rank, heads))
         self.reset_parameters()
 
@@ -38,11 +40,17 @@ class ModeFilter(torch.nn.Module):
 
     def forward(self, eigs: Tensor) -> Tensor:
         """Gains of the modes."""
+        if eigs.size(-1) != self.rank:
+            raise InputError(f"got eigenvalues {tuple(eigs.shape)}, expected (..., {self.rank}): one for each mode")
         return eigs.unsqueeze(-1) + self.theta
 
+    def of_blocks(self, blocks: Tensor, coefficients: Tensor) -> Tensor:
+        """:math:`(B + \\mathrm{diag}(\\theta))\\, C`, for blocks (..., r, r) and coefficients (..., r, F)."""
+        gains = self.theta.repeat_interleave(coefficients.size(-1) // self.theta.size(1), dim=-1)
+        return blocks @ coefficients + gains.to(coefficients.dtype) * coefficients
+
     def __repr__(self) -> str:
-        rank, heads = self.theta.shape
-        return f"{self.__class__.__name__}(rank={rank}, heads={heads})"
+        return f"{self.__class__.__name__}(rank={self.rank}, heads={self.heads})"
 
 
 class PolynomialFilter(torch.nn.Module):
@@ -76,6 +84,8 @@ class PolynomialFilter(torch.nn.Module):
         super().__init__()
         if isinstance(degree, bool) or not isinstance(degree, int) or degree < 1:
             raise InputError(f"got degree={degree!r}, expected a positive integer")
+        self.degree = degree
+        self.heads = heads
         self.coefficients = Parameter(torch.empty(degree + 1, heads))
         self.reset_parameters()
 
@@ -92,6 +102,16 @@ class PolynomialFilter(torch.nn.Module):
             terms.append(2 * eigs * terms[-1] - terms[-2])
         return torch.stack(terms, dim=-1) @ self.coefficients.to(eigs.dtype)
 
+    def of_blocks(self, blocks: Tensor, coefficients: Tensor) -> Tensor:
+        """The polynomial of blocks B (..., r, r) times coefficients (..., r, F)."""
+        weights = self.coefficients.repeat_interleave(coefficients.size(-1) // self.coefficients.size(1), dim=-1)
+        weights = weights.to(coefficients.dtype)
+        previous, term = coefficients, blocks @ coefficients
+        total = weights[0] * previous + weights[1] * term
+        for weight in weights[2:]:
+            previous, term = term, 2 * (blocks @ term) - previous
+            total = total + weight * term
+        return total
+
     def __repr__(self) -> str:
-        degree, heads = len(self.coefficients) - 1, self.coefficients.size(1)
-        return f"{self.__class__.__name__}(degree={degree}, heads={heads})"
+        return f"{self.__class__.__name__}(degree={self.degree}, heads={self.heads})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from torch_geometric.nn.models.basic_gnn import BasicGNN
 from torch_geometric.nn.resolver import activation_resolver
 
 from dmdgnn.errors import InputError
-from dmdgnn.kernels.ragged import Ragged
+from dmdgnn.nn.checks import check_features, graphs_of
 from dmdgnn.nn.dmd_conv import DMDConv
 
 
@@ -62,6 +62,10 @@ class GraphDMD(torch.nn.Module):
         **kwargs: Any,
     ) -> None:
         super().__init__()
+        self.in_channels = in_channels
+        self.hidden_channels = hidden_channels
+        self.out_channels = out_channels
+        self.rank = rank
         self.conv = DMDConv(in_channels, hidden_channels, rank, **kwargs)
         self.act = activation_resolver(act)
         self.lin = torch.nn.Linear(hidden_channels, out_channels)
@@ -82,6 +86,7 @@ class GraphDMD(torch.nn.Module):
         dmd_duals: Tensor | None = None,
     ) -> Tensor:
         """Outputs of all nodes; see the class for shapes."""
+        check_features(x, self.in_channels)
         h = self.conv(x, dmd_modes, dmd_eigs, edge_index, edge_weight, duals=dmd_duals)
         out: Tensor = self.dropout(self.lin(h)) if self.act is None else self.lin(self.dropout(self.act(h)))
         return out
@@ -108,11 +113,11 @@ class DMDGNN(BasicGNN):
         num_layers (int): Number of layers.
         out_channels (int, optional): Size of each output sample. (default: :obj:`None`)
         dropout (float, optional): Dropout probability. (default: :obj:`0.0`)
+        act, act_first, act_kwargs, norm, norm_kwargs, jk (optional): Those of `BasicGNN`.
         rank (int): Number of modes.
         heads (int, optional): Filters in each layer; :obj:`1` in a layer whose output channels it does not divide.
             (default: :obj:`1`)
-        **kwargs (optional): `degree`, `skip`, `local`, `gate` of :class:`DMDConv`, and `act`, `norm`, `jk` ... of
-            `BasicGNN`.
+        degree, skip, local, gate, bias (optional): Those of :class:`DMDConv`.
 
     Shapes:
         - **inputs:**
@@ -134,6 +139,62 @@ class DMDGNN(BasicGNN):
     supports_edge_weight = True
     supports_edge_attr = True
 
+    def __init__(
+        self,
+        in_channels: int,
+        hidden_channels: int,
+        num_layers: int,
+        out_channels: int | None = None,
+        dropout: float = 0.0,
+        act: str | Callable[..., Any] | None = "relu",
+        act_first: bool = False,
+        act_kwargs: dict[str, Any] | None = None,
+        norm: str | Callable[..., Any] | None = None,
+        norm_kwargs: dict[str, Any] | None = None,
+        jk: str | None = None,
+        *,
+        rank: int,
+        heads: int = 1,
+        degree: int | None = None,
+        skip: bool = False,
+        local: bool | Callable[[int, int], torch.nn.Module] = False,
+        gate: float | None = None,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(
+            in_channels,
+            hidden_channels,
+            num_layers,
+            out_channels,
+            dropout,
+            act,
+            act_first,
+            act_kwargs,
+            norm,
+            norm_kwargs,
+            jk,
+            rank=rank,
+            heads=heads,
+            degree=degree,
+            skip=skip,
+            local=local,
+            gate=gate,
+            bias=bias,
+        )
+        self.act_kwargs = act_kwargs
+        self.rank = rank
+        self.heads = heads
+        self.degree = degree
+        self.skip = skip
+        self.gate = gate
+        self.bias = bias
+
+    @property
+    def local(self) -> torch.nn.Module | None:
+        """The local layer of the first convolution, if there is one."""
+        part: torch.nn.Module | None = self.convs[0].local
+        return part
+
     def init_conv(self, in_channels: int, out_channels: int, heads: int = 1, **kwargs: Any) -> DMDConv:
         """One layer."""
         heads = heads if out_channels % heads == 0 else 1
@@ -150,13 +211,14 @@ class DMDGNN(BasicGNN):
         dmd_duals: Tensor | None = None,
     ) -> Tensor:
         """Outputs of all nodes; see the class for shapes."""
-        graphs = None if batch is None else Ragged.from_batch(batch, dmd_eigs.size(0))  # once for all layers
+        check_features(x, self.in_channels)
+        graphs = graphs_of(batch, dmd_eigs, x.size(-2))  # once for all layers
         edge_attr = (dmd_modes, dmd_eigs, graphs, dmd_duals)
         output: Tensor = super().forward(x, edge_index, edge_weight, edge_attr, batch)
         return output
 
     @torch.no_grad()
-    def inference(self, loader: Iterable[Data], device: torch.device | str | None = None) -> Tensor:
+    def inference(self, loader: Iterable[Data], device: torch.device | str | None = None, attr: str = "dmd") -> Tensor:
         r"""The outputs of all nodes of one graph, layer by layer in batches: those of the whole graph at once, to
         rounding. Only the hidden states of two layers are in memory for all nodes.
 
@@ -172,6 +234,8 @@ class DMDGNN(BasicGNN):
                 the local term be a :obj:`GCNConv` with :obj:`normalize=False`.
             device (torch.device, optional): Where to compute; hidden states and outputs are on the CPU.
                 (default: :obj:`None`, on the CPU)
+            attr (str, optional): First part of the names of modes, eigenvalues and dual modes in the batches.
+                (default: :obj:`"dmd"`)
 
         Shapes:
             - **output:** node features :math:`(N, F_{out})`
@@ -181,25 +245,26 @@ class DMDGNN(BasicGNN):
                 the seeds are not all nodes once.
         """
         self._check_layerwise()
-        seen, summary = [], _Sum()
+        seen, summary = [], _Sum(attr)
         for batch in loader:
+            _check_batch(batch, attr)
             seen.append(batch.n_id[: batch.batch_size].cpu())
             summary.add(batch, batch.x)
-        order = torch.cat([torch.empty(0, dtype=torch.int64), *seen])
+        order = torch.cat([torch.empty(0, dtype=torch.int64, device="cpu"), *seen])
         num_nodes = loader.data.num_nodes if hasattr(loader, "data") else len(order)
-        if not len(order) or not torch.equal(order.sort().values, torch.arange(num_nodes)):
+        if not len(order) or not torch.equal(order.sort().values, torch.arange(num_nodes, device="cpu")):
             raise InputError(
                 f"the batches have {len(order)} seeds, {len(order.unique())} of them different, expected all nodes "
                 "once, in every pass: leave out input_nodes and drop_last, and give a loader, no generator"
             )
         x: Tensor | None = None
         for layer in range(self.num_layers):
-            known, summary, outputs = summary.total.to(device), _Sum(), None
+            known, summary, outputs = summary.total.to(device), _Sum(attr), None
             for batch in loader:
                 nodes = batch.n_id.cpu()
                 inputs = batch.x if x is None else x[nodes]
                 batch = batch.clone().to(device)
-                spectrum = (batch.dmd_modes, batch.dmd_eigs, None, batch.get("dmd_duals"), known)
+                spectrum = (batch[f"{attr}_modes"], batch[f"{attr}_eigs"], None, batch.get(f"{attr}_duals"), known)
                 out = self.convs[layer](inputs.to(device), batch.edge_index, batch.get("edge_weight"), spectrum)
                 out = self._after(layer, out[: batch.batch_size])
                 if layer + 1 < self.num_layers:
@@ -243,16 +308,28 @@ class DMDGNN(BasicGNN):
         return self.lin(x) if last and hasattr(self, "lin") else x
 
 
+def _check_batch(batch: Data, attr: str) -> None:
+    missing = [name for name in ("n_id", "batch_size") if name not in batch]
+    if missing:
+        raise InputError(f"the batches lack {' and '.join(missing)}: give a ModeLoader or a NeighborLoader")
+    if f"{attr}_modes" not in batch or f"{attr}_eigs" not in batch:
+        names = [key.removesuffix("_modes") for key in batch.keys() if key.endswith("_modes")]  # noqa: SIM118
+        have = f"have modes as {', '.join(map(repr, names))}: pass attr={names[0]!r}" if names else "have no modes"
+        raise InputError(f"the batches lack {attr}_modes or {attr}_eigs; they {have}")
+
+
 class _Sum:
     """A summary, the sum of products of rows, in float64: in float32, rounding of many batches would add up."""
 
-    def __init__(self) -> None:
+    def __init__(self, attr: str) -> None:
+        self.attr = attr
         self.sum: Tensor | None = None
         self.dtype = torch.float64
 
     def add(self, batch: Data, x: Tensor) -> None:
         """Add the seeds of a batch."""
-        readout = batch.dmd_modes if batch.get("dmd_duals") is None else batch.dmd_duals
+        duals = batch.get(f"{self.attr}_duals")
+        readout = batch[f"{self.attr}_modes"] if duals is None else duals
         part = (readout[: batch.batch_size].mT @ x[: batch.batch_size]).double()
         self.sum = part if self.sum is None else self.sum.add_(part)
         self.dtype = x.dtype

@@ -5,8 +5,11 @@ import pydmd
 import pytest
 import scipy.linalg
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from dmdgnn import DMD
+from dmdgnn import DMD, InputError
+from dmdgnn.kernels import Moments
 from matrices import assert_parallel, eigenpairs, orthonormal, pydmd_fit, randn
 
 F64 = torch.float64
@@ -122,6 +125,85 @@ def test_total_least_squares_agrees_with_pydmd(rank, exact):
     eigs, modes = eigenpairs(pydmd_fit(pydmd.DMD(svd_rank=rank, tlsq_rank=rank, exact=exact), X, Y))
     torch.testing.assert_close(dmd.eigs, eigs)
     assert_parallel(dmd.modes, modes)
+
+
+RULES = [{}, {"energy": 0.9}, {"energy": 1.0}, {"rank": "optimal"}, {"rank": 2}]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from(RULES),
+    st.sampled_from([(3, 12), (6, 30), (8, 9)]),
+    st.sampled_from([torch.float32, F64]),
+    st.sampled_from([torch.randperm, torch.arange]),
+    st.integers(1, 5),
+    st.integers(0, 200),
+)
+def test_total_least_squares_by_any_rule_is_that_of_the_rank_it_gives(rule, shape, dtype, order, rows, seed):
+    n, f = shape
+    X = randn(n, 2, seed=seed) @ randn(2, f, seed=seed + 1) + 0.2 * randn(n, f, seed=seed + 2)
+    Y = randn(n, n, seed=seed + 3) @ X + 0.2 * randn(n, f, seed=seed + 4)
+    X, Y = X.to(dtype), Y.to(dtype)
+    rank = len(DMD(**rule).fit(X, Y).eigs)
+    assert rank < f
+    expected = DMD(rank, total_least_squares=True).fit(X, Y).operator.to_dense()
+    atol = float(expected.abs().max()) * (5e-3 if dtype == torch.float32 else 1e-7)
+    columns = order(f)
+    own = DMD(**rule, total_least_squares=True).fit(X[:, columns], Y[:, columns])
+    torch.testing.assert_close(own.operator.to_dense(), expected, rtol=0, atol=atol)
+    if dtype == F64:  # it does something
+        assert float((expected - DMD(rank).fit(X, Y).operator.to_dense()).abs().max()) > atol
+    parts = Moments.of_chunks(zip(X.split(rows), Y.split(rows), strict=True))
+    lifted = DMD(**rule, total_least_squares=True).fit_moments(parts).lift(X, Y)
+    torch.testing.assert_close(lifted.to_dense(), expected, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+def test_members_of_a_batch_are_projected_by_their_own_rank(rule, dtype):
+    X, Y = randn(3, 5, 20, seed=1), randn(3, 5, 20, seed=2)
+    X[1] = randn(5, 2, seed=3) @ randn(2, 20, seed=4)
+    X, Y = X.to(dtype), Y.to(dtype)
+    batch = DMD(**rule, total_least_squares=True).fit(X, Y).operator.to_dense()
+    atol = 1e-3 if dtype == torch.float32 else 1e-8
+    for place in range(3):
+        one = DMD(**rule, total_least_squares=True).fit(X[place], Y[place]).operator.to_dense()
+        torch.testing.assert_close(batch[place], one, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("rule", RULES[:4])
+@pytest.mark.parametrize("delays", [1, 4])
+def test_noise_of_few_states_is_removed_by_any_rule(rule, delays):
+    series = noisy_rotations(0.3, seeds=1, steps=1000)[0]
+    plain, unbiased = (DMD(**rule, delays=delays, total_least_squares=total).fit(series) for total in (False, True))
+    if delays == 1 and rule != {"rank": "optimal"}:  # which takes one direction of two for noise
+        assert float((plain.eigs.abs() - 1).abs().max()) > 0.1
+        assert float((unbiased.eigs.abs() - 1).abs().max()) < 0.01
+    if delays > 1 or rule != {"rank": "optimal"}:
+        assert float((unbiased.eigs - np.exp(0.3j)).abs().min()) < 0.01
+
+
+@pytest.mark.parametrize("rule", [{}, {"energy": 1.0}])
+@pytest.mark.parametrize("shape", [(9, 6), (6, 6), (2, 9, 6)])
+def test_a_rule_that_would_keep_all_snapshots_is_refused(rule, shape):
+    X, Y = randn(*shape), randn(*shape, seed=1)
+    dmd = DMD(**rule, total_least_squares=True)
+    with pytest.raises(InputError, match="leaves 6 snapshots of rank 6 as they are, noise too: give a lower rank"):
+        dmd.fit(X, Y)
+    if len(shape) == 2:
+        with pytest.raises(InputError, match="leaves 6 snapshots of rank 6 as they are"):
+            dmd.fit_moments(Moments.of(X, Y))
+
+
+@pytest.mark.parametrize("rule", [{"energy": 0.9}, {"rank": "optimal"}, {}])
+def test_gradients_by_any_rule(rule):
+    X = randn(5, 2) @ randn(2, 9, seed=1)
+
+    def dense(shift, Y):
+        return DMD(**rule, total_least_squares=True).fit(X @ (torch.eye(9, dtype=F64) + shift), Y).operator.to_dense()
+
+    leaves = 0.1 * randn(9, 9, seed=2), randn(5, 9, seed=3)
+    assert torch.autograd.gradcheck(dense, [leaf.requires_grad_() for leaf in leaves], fast_mode=True)
 
 
 def test_total_least_squares_of_one_state_is_the_principal_axis():

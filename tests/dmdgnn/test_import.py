@@ -1,6 +1,8 @@
 import subprocess
 import sys
 
+import pytest
+
 CODE = """
 import sys
 
@@ -29,6 +31,23 @@ def test_needs_torch_and_pyg_only():
     done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "torch.Size([3, 5])"
+
+
+SUBMODULES = ("dynamics", "kernels", "loader", "nn", "plot", "series", "testing", "transforms")
+
+
+def test_parts_come_when_they_are_asked_for():
+    code = (
+        "import sys, dmdgnn; before = set(sys.modules); print(before & {'dmdgnn.nn', 'dmdgnn.plot'}, dmdgnn.nn.DMDConv)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout.strip() == "set() <class 'dmdgnn.nn.dmd_conv.DMDConv'>", done.stderr
+    import dmdgnn
+
+    assert set(SUBMODULES) <= set(dir(dmdgnn))
+    assert all(getattr(dmdgnn, name).__name__ == f"dmdgnn.{name}" for name in SUBMODULES)
+    with pytest.raises(AttributeError, match="module 'dmdgnn' has no attribute 'nothing'"):
+        dmdgnn.nothing  # noqa: B018
 
 
 def test_exports():

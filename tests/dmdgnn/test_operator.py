@@ -227,7 +227,7 @@ def test_factors_of_several_dtypes():
         LowRankOperator(torch.ones(3, 2), torch.ones(2, dtype=torch.float64))
 
 
-def test_factors_must_be_real():
+def test_factors_must_be_floating_point():
     with pytest.raises(InputError, match="real floating point"):
         LowRankOperator(torch.ones(3, 1, dtype=torch.int64), torch.ones(1, dtype=torch.int64))
 

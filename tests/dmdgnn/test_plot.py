@@ -17,7 +17,8 @@ from dmdgnn import DMD, InputError, LowRankOperator, RankError
 from dmdgnn.dynamics import FeaturePropagation
 from dmdgnn.errors import MissingPackageError
 from dmdgnn.nn import DMDGNN, DMDConv
-from dmdgnn.plot import learned_filter, mode, reconstruction_error, spectrum
+from dmdgnn.plot import learned_filter, mode, reconstruction_error, spectrum, summary
+from dmdgnn.spectral import blocks_of
 from dmdgnn.transforms import AddDMDModes
 
 SQUARE = torch.tensor([[0, 1, 2, 3], [1, 2, 3, 0]])
@@ -155,6 +156,10 @@ def test_eigenvalues_with_gradients(ax):
         ([0.9, 0.5], "got eigenvalues list, expected a tensor"),
         (torch.tensor([0.9, float("nan")]), "NaN or infinite"),
         (torch.tensor([complex(0, float("inf"))]), "NaN or infinite"),
+        (torch.rand(2, 2), r"got eigenvalues \(2, 2\), .* or real blocks \(1, r, r\)"),
+        (torch.rand(2, 3, 3), r"got eigenvalues \(2, 3, 3\), .* of several graphs pass one row"),
+        (torch.rand(1, 3, 3, dtype=torch.complex64), r"got eigenvalues \(1, 3, 3\)"),
+        (torch.ones(1, 3, 3), "got blocks with entries below those on the diagonal"),
     ],
 )
 def test_eigenvalues_that_cannot_be_drawn(ax, eigs, match):
@@ -163,7 +168,52 @@ def test_eigenvalues_that_cannot_be_drawn(ax, eigs, match):
     assert not ax.has_data()
 
 
+@pytest.mark.parametrize("eigs", [PAIR, torch.tensor([0.9, -0.5, 0.25])])
+def test_blocks_are_drawn_as_the_eigenvalues_that_they_stand_for(eigs):
+    own, of_blocks = (Figure().subplots() for _ in range(2))
+    spectrum(eigs, own)
+    spectrum(blocks_of(eigs).unsqueeze(0), of_blocks)
+    for line, same in zip(own.get_lines(), of_blocks.get_lines(), strict=True):
+        np.testing.assert_allclose(line.get_xydata(), same.get_xydata(), rtol=1e-6)
+
+
+def test_eigenvalues_of_a_schur_form(ax):
+    chain = torch.stack([torch.arange(6), torch.arange(1, 7)])
+    data = Data(x=torch.randn(7, 9, dtype=torch.float64), edge_index=chain)
+    dynamics = FeaturePropagation(burn_in=0, direction="forward")
+    form = AddDMDModes(4, dynamics=dynamics, duals=True, blocks=True)(data).dmd_eigs
+    spectrum(form, ax)
+    expected = torch.linalg.eigvals(form[0])
+    own = {(round(float(value.real), 6), round(float(value.imag), 6)) for value in expected}
+    assert expected.imag.any()
+    assert {(round(x, 6), round(y, 6)) for x, y in lines(ax)["eigenvalues"].get_xydata().tolist()} == own
+
+
 # learned_filter
+
+
+@pytest.mark.parametrize("degree", [None, 3])
+@pytest.mark.parametrize("heads", [1, 2])
+@pytest.mark.parametrize("eigs", [PAIR, torch.tensor([0.9, -0.5, 0.25])])
+def test_a_filter_of_blocks_has_the_gains_of_the_eigenvalues(eigs, heads, degree):
+    conv = DMDConv(4, 4, rank=3, heads=heads, degree=degree, gate=0.6)
+    torch.nn.init.normal_(next(conv.filter.parameters()))
+    if degree is None and eigs.is_complex():
+        conv.filter.theta.data[1] = conv.filter.theta.data[0]  # of a pair of one gain there is one eigenvalue
+    own, of_blocks = (Figure().subplots() for _ in range(2))
+    learned_filter(conv, eigs, own)
+    learned_filter(conv, blocks_of(eigs).unsqueeze(0), of_blocks)
+    for line, same in zip(own.get_lines(), of_blocks.get_lines(), strict=True):
+        np.testing.assert_allclose(line.get_xydata(), same.get_xydata(), rtol=1e-4, atol=1e-5)
+
+
+def test_a_pair_of_two_gains_has_the_eigenvalues_of_its_block(ax):
+    conv = DMDConv(4, 4, rank=3)
+    conv.filter.theta.data.copy_(torch.tensor([[3.0], [-3.0], [0.0]]))
+    form = blocks_of(PAIR)
+    learned_filter(conv, form.unsqueeze(0), ax)
+    expected = torch.linalg.eigvals(form[:2, :2] + torch.diag(torch.tensor([3.0, -3.0]))).abs()
+    np.testing.assert_allclose(sorted(lines(ax)["learned"].get_ydata()[:2]), sorted(expected), rtol=1e-5)
 
 
 def test_an_untrained_filter_lies_on_the_line_that_it_starts_from(ax):
@@ -439,3 +489,73 @@ def test_snapshots_and_options_that_do_not_fit(ax):
     with pytest.raises(InputError):
         reconstruction_error(X, Y[:-1], [2], ax)
     assert not ax.has_data()
+
+
+# Summaries.
+
+
+def waves(n=10, steps=60):
+    t = torch.arange(steps, dtype=torch.float64)
+    parts = torch.stack([3 * torch.cos(0.4 * t), 3 * torch.sin(0.4 * t), 0.9**t])
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(n, 3, dtype=torch.float64, generator=generator) @ parts
+
+
+def test_summary_shows_what_the_estimate_says():
+    dmd = DMD(dt=0.5).fit(waves())
+    figure = summary(dmd)
+    eigenvalues, values, shapes, dynamics = figure.axes[:4]
+    points = eigenvalues.collections[-1]
+    np.testing.assert_allclose(points.get_array(), torch.maximum(dmd.residuals, dmd.dual_residuals))
+    np.testing.assert_allclose(points.get_offsets(), torch.stack([dmd.eigs.real, dmd.eigs.imag], dim=1))
+    assert figure.axes[4].get_ylabel() == "residual"
+    np.testing.assert_allclose(values.get_lines()[0].get_ydata(), dmd.singular_values)
+    labels = list(lines(dynamics))
+    assert len(labels) == 2  # one of the pair, and the decay
+    assert labels[0].endswith(f"frequency {0.4 / (2 * np.pi) / 0.5:.3g}")
+    first = lines(dynamics)[labels[0]]
+    np.testing.assert_allclose(first.get_xdata(), dmd.times)
+    place = int(labels[0].split()[1].rstrip(","))
+    drawn = lines(shapes)[labels[0]].get_ydata()[:, None] * first.get_ydata()
+    assert drawn.shape == (10, 60)
+    expected = dmd.dynamics[place].real * dmd.modes[:, place].norm()
+    np.testing.assert_allclose(first.get_ydata(), expected)
+
+
+@pytest.mark.parametrize(
+    "dmd",
+    [
+        lambda: DMD(3, modes="projected").fit(waves()),
+        lambda: DMD(3, constraint="symmetric").fit(waves()),
+        lambda: DMD(3, estimator="rrr").fit(waves()),
+        lambda: DMD(constraint="diagonal").fit(waves()),
+        lambda: DMD(3, delays=4, opt=True).fit(waves()),
+        lambda: DMD(2, center=True).fit(waves()),
+        lambda: DMD(3).fit([waves(), waves(steps=20)]),
+        lambda: DMD(3).fit(waves().to(torch.complex128)),
+        lambda: DMD(3).fit(waves().requires_grad_()),
+        lambda: DMD(3).fit(waves()).select(2, by="contribution").stabilise(),
+    ],
+)
+def test_summary_of_every_kind(dmd):
+    figure = summary(dmd(), modes=2)
+    assert [ax.get_title() for ax in figure.axes[:4]] == [
+        "eigenvalues", "singular values", "leading modes", "their dynamics",
+    ]  # fmt: skip
+    figure.canvas.draw()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: DMD(), "call fit first"),
+        (lambda: torch.eye(3), "got Tensor, expected a fitted DMD"),
+        (lambda: DMD(2).fit(torch.stack([waves(), waves()])), "of a batch"),
+        (lambda: DMD(2).fit(waves(), control=torch.randn(1, 60, dtype=torch.float64)), "under control"),
+    ],
+)
+def test_summary_of_what_has_none(make, message):
+    with pytest.raises(InputError, match=message):
+        summary(make())
+    with pytest.raises(InputError, match="modes=0"):
+        summary(DMD().fit(waves()), modes=0)

@@ -36,7 +36,7 @@ ON_ONE_GRAPH = {
     "DecoupledDMD": (DecoupledDMD(F, 6, 2, R, gate=0.5), (X, EDGES, MODES, REAL)),
     "DMDGNN": (DMDGNN(F, 6, 2, 2, rank=R, local=True), (X, EDGES, MODES, REAL)),
     "DirDMDGNN": (DirDMDGNN(F, 6, 2, 2, rank=R), (X, EDGES, MODES, COMPLEX, DUALS, COMPLEX)),
-    "DMDGPS": (DMDGPS(F, 6, 2, 2, R), (X, EDGES, MODES, REAL)),
+    "DMDGPS": (DMDGPS(F, 6, 2, 2, rank=R), (X, EDGES, MODES, REAL)),
     "DMDGRU": (DMDGRU(2, 6, 1, R), (X, MODES, REAL)),
 }
 EIGS = REAL * torch.tensor([[1.0], [0.5], [0.8]])

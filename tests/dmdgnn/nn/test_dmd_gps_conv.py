@@ -136,7 +136,9 @@ def test_gradients():
     assert all(value.grad.abs().max() > 1e-9 for name, value in block.named_parameters() if name not in before_norm)
 
 
-@pytest.mark.parametrize("make", [lambda: DMDGPSConv(C, gcn(), R, gate=0.5), lambda: DMDGPS(5, C, 2, 3, R, degree=4)])
+@pytest.mark.parametrize(
+    "make", [lambda: DMDGPSConv(C, gcn(), R, gate=0.5), lambda: DMDGPS(5, C, 2, 3, rank=R, degree=4)]
+)
 def test_reset_parameters_is_a_new_start(make):
     module = make()
     torch.manual_seed(1)
