@@ -17,7 +17,7 @@ from gnndiff.benchmark.protocol import Protocol
 from gnndiff.benchmark.rows import Files, Row, rows_of
 from gnndiff.resolve import find_target, is_reference
 from gnndiff.targets import Target, is_registered
-from gnndiff.targets.base import full_space
+from gnndiff.targets.base import check_kind, full_space
 from graphtasks import Contender, GraphTask
 from graphtasks.files import write_bytes
 from graphtasks.ledger import Ledger, read_lines
@@ -40,6 +40,7 @@ class FromTarget:
     def __call__(self, task: GraphTask) -> Contender:
         """The contender for a task."""
         target = find_target(self.target) if isinstance(self.target, str) else self.target
+        check_kind(target, task)  # before its space, which may need what other kinds lack
         space = full_space(target, task, paper=self.paper)
         return dataclasses.replace(target.contender(target.name, task, space), version=self._version(target))
 
