@@ -52,7 +52,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         return _files.read_json(path)
     except InvalidDataError as error:
-        raise DamagedFileError(f"{path} is damaged ({error}): delete it and run its stage again") from error
+        raise DamagedFileError(f"{path} is damaged ({error}): delete it, and `gnndiff run` makes it again") from error
 
 
 def write_checked(path: Path, value: dict[str, Any]) -> None:
@@ -68,7 +68,7 @@ def read_checked(path: Path) -> dict[str, Any]:
     """
     value = read_json(path)
     if value.pop("check", None) != digest(value):
-        raise DamagedFileError(f"{path} is not as it was written: delete it and run its stage again")
+        raise DamagedFileError(f"{path} is not as it was written: delete it, and `gnndiff run` makes it again")
     return value
 
 
@@ -99,7 +99,9 @@ def check_seal(folder: Path) -> list[str]:
         if not (folder / name).is_file():
             missing.append(name)
         elif sha256(folder / name) != expected:
-            raise DamagedFileError(f"{folder / name} is not as it was written: delete it and run its stage again")
+            raise DamagedFileError(
+                f"{folder / name} is not as it was written: delete it, and `gnndiff run` makes it again"
+            )
     return missing
 
 

@@ -39,7 +39,7 @@ def read_record(folder: Path, identity: str) -> dict[str, Finished]:
         return {}
     record = read_checked(path)
     if record.get("run") != identity:
-        raise DamagedFileError(f"{path} is of another run: delete it, and the same command makes it again")
+        raise DamagedFileError(f"{path} is of another run: delete it, and `gnndiff run` makes it again")
     return {stage: Finished(**values) for stage, values in record["stages"].items()}
 
 
@@ -68,9 +68,7 @@ def file_hash(path: Path) -> str | None:
 
 def altered(path: Path, stage: str) -> DamagedFileError:
     """The error of a file that is not what a stage left."""
-    return DamagedFileError(
-        f"{path} is not as `gnndiff {stage}` left it: delete it, and the same command makes it again"
-    )
+    return DamagedFileError(f"{path} is not as `gnndiff {stage}` left it: delete it, and `gnndiff run` makes it again")
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -98,10 +98,11 @@ def _train_next(run: Run, name: str, study: Study, settings: list[Setting], miss
         with suppress(Exception):  # that which stopped the training matters more
             study.tell(trial, state=TrialState.FAIL)
         raise
-    facts: dict[str, Any] = {"seconds": outcome.seconds}
-    facts |= {"test": outcome.scores["test"]} if outcome.finished else {"reason": outcome.status}
     value = outcome.scores["val"] if outcome.finished else None
-    check = digest([run.identity_hash, *_content(name, index, trial.params, value, facts), outcome.seconds])
+    facts = {"test": outcome.scores["test"]} if outcome.finished else {"reason": outcome.status}
+    content = _content(name, index, trial.params, value, facts)
+    # One attribute, so that of two processes with the same trial one writes both.
+    check = {"seconds": outcome.seconds, "sha256": _check(run, content, outcome.seconds)}
     # Another process has it by now if this one gave no sign of life for long.
     with suppress(UpdateFinishedTrialError):
         for key, fact in {**facts, "check": check}.items():
@@ -132,8 +133,8 @@ def _finished(run: Run, name: str, study: Study, known: Container[int] = ()) -> 
         facts, index = trial.user_attrs, trial.user_attrs.get("index", -1)
         if trial.state.name not in ("COMPLETE", "PRUNED") or index in known or index in found:
             continue
-        content = _content(name, index, trial.params, trial.value, facts)
-        if facts.get("check") != digest([run.identity_hash, *content, facts.get("seconds")]):
+        content, check = _content(name, index, trial.params, trial.value, facts), facts.get("check", {})
+        if check.get("sha256") != _check(run, content, check.get("seconds")):
             raise DamagedFileError(
                 f"trial {trial.number} of the study {name!r} of {run.folder} is not as it was written: delete "
                 f"{'search.db to search again' if run.storage is None else 'the study from the storage'}"
@@ -145,6 +146,10 @@ def _finished(run: Run, name: str, study: Study, known: Container[int] = ()) -> 
 def _content(name: str, index: Any, setting: Setting, value: float | None, facts: Mapping[str, Any]) -> list[Any]:
     """All of a trial but its time."""
     return [name, index, dict(setting), value, facts.get("test"), facts.get("reason")]
+
+
+def _check(run: Run, content: list[Any], seconds: float) -> str:
+    return digest([run.identity_hash, *content, seconds])
 
 
 def trials_digest(run: Run) -> str | None:
@@ -215,7 +220,7 @@ def ranked_trials(run: Run, count: int | None = None) -> list[FrozenTrial]:
 
 def total_seconds(trials: list[FrozenTrial]) -> float:
     """Time that trials took, by a clock that nobody sets."""
-    return float(sum(trial.user_attrs["seconds"] for trial in trials))
+    return float(sum(trial.user_attrs["check"]["seconds"] for trial in trials))
 
 
 def _value(trial: FrozenTrial) -> float:

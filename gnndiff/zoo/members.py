@@ -100,7 +100,7 @@ def read_index(folder: Path, owner: str, split_hash: str | None = None) -> list[
         if split_hash is not None and any(each.split_hash != split_hash for each in checkpoints):
             raise ValueError("it is of another split")
     except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise DamagedFileError(f"{path} is damaged ({error}): delete it and run `gnndiff collect`") from error
+        raise DamagedFileError(f"{path} is damaged ({error}): delete it, and `gnndiff run` makes it again") from error
     return checkpoints
 
 
