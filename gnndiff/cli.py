@@ -1,181 +1,55 @@
-"""The command line: a run and its stages one by one, its table, and predictions of its best network."""
+"""The program `gnndiff`, whose imports take seconds in which it answers to Ctrl-C."""
 
 from __future__ import annotations
 
+import os
 import sys
-from importlib.metadata import version
-from pathlib import Path
-from typing import Annotated, Any
-
-import tyro
-from tyro.conf import Positional
-from tyro.extras import SubcommandApp
-
-from gnndiff.benchmark.config import BenchConfig
-from gnndiff.config import RunConfig
-from gnndiff.errors import GNNDiffError, RunFolderError
-
-app = SubcommandApp()
-
-Config = Annotated[RunConfig, tyro.conf.arg(name="")]
-Bench = Annotated[BenchConfig, tyro.conf.arg(name="")]
-
-
-@app.command
-def run(config: Config = RunConfig()) -> None:  # noqa: B008 - frozen
-    """Search, collect checkpoints, train a generator, generate networks and compare them: all stages in one folder.
-
-    The same command on the same folder goes on where it stopped.
-    """
-    from gnndiff.report.table import print_results
-    from gnndiff.stages import run_all
-
-    opened = _open(config, create=True)
-    with opened.locked():
-        print_results(run_all(opened))
-
-
-@app.command
-def search(config: Config = RunConfig()) -> None:  # noqa: B008 - frozen
-    """First stage of a run: search hyperparameters coarsely."""
-    _stage("search", config)
-
-
-@app.command
-def collect(config: Config = RunConfig()) -> None:  # noqa: B008 - frozen
-    """Second stage of a run: train the best settings several times and keep checkpoints."""
-    _stage("collect", config)
-
-
-@app.command
-def train(config: Config = RunConfig()) -> None:  # noqa: B008 - frozen
-    """Third stage of a run: train the generator on the checkpoints."""
-    _stage("train", config)
-
-
-@app.command
-def generate(config: Config = RunConfig()) -> None:  # noqa: B008 - frozen
-    """Fourth stage of a run: draw networks from the generator and score them by validation."""
-    _stage("generate", config)
-
-
-@app.command
-def compare(config: Config = RunConfig()) -> None:  # noqa: B008 - frozen
-    """Last stage of a run: score all rows of the table and keep the best network."""
-    from gnndiff.report.table import print_results
-
-    print_results(_stage("compare", config))
-
-
-@app.command
-def show(folder: Positional[Path]) -> None:
-    """Print the table of a finished run.
-
-    Args:
-        folder: The run folder. It is only read.
-    """
-    from gnndiff.files import read_json
-    from gnndiff.report.table import print_results
-
-    if not (folder / "results.json").is_file():
-        raise RunFolderError(f"{folder} has no results.json: run `gnndiff run` on it first")
-    print_results(read_json(folder / "results.json"))
-
-
-@app.command
-def predict(
-    folder: Positional[Path],
-    task: str | None = None,
-    out: Path = Path("predictions.npz"),
-    model: str | None = None,
-    root: Path | None = None,
-) -> None:
-    """Write predictions of a run's best network.
-
-    Args:
-        folder: The run folder.
-        task: Another task than the run's, of the same form: a name, a folder of .npz files, or FILE.py:FUNCTION.
-        out: The .npz file to write.
-        model: FILE.py:NAME of the run's target, where it was one of your own.
-        root: Folder of raw data files.
-    """
-    from gnndiff.predict import predict_run, save_predictions
-    from gnndiff.resolve import find_target, find_task
-    from gnndiff.runs.folder import Run
-
-    given = None if task is None else find_task(task, root=root)
-    opened = Run.load(folder, target=None if model is None else find_target(model), root=root)
-    arrays = predict_run(opened, given)
-    save_predictions(out, arrays)
-    shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
-    print(f"{out}: {shapes}")
-
-
-@app.command
-def bench(config: Bench) -> None:
-    """Compare models on tasks, each tuned with the same effort: a table of test scores with paired intervals.
-
-    The same command with the same --out goes on where it stopped; one with more tasks or models adds to the table.
-    """
-    from gnndiff.benchmark.bench import bench as run_bench
-
-    print(run_bench(**config.arguments).to_markdown())
-
-
-@app.command
-def targets(kind: str | None = None) -> None:
-    """List the targets.
-
-    Args:
-        kind: Those for one kind of task alone, such as node or link.
-    """
-    from gnndiff.targets import available, find
-
-    for name in available():
-        target = find(name)
-        if kind is None or kind in target.kinds:
-            print(f"{name:<12} {', '.join(sorted(target.kinds))}")
-
-
-def _open(config: RunConfig, *, create: bool) -> Any:
-    from gnndiff.runs.folder import Run
-
-    opened = Run(config)
-    if create:
-        opened.create()
-    elif not opened.folder.is_dir():
-        raise RunFolderError(f"{opened.folder} holds no run: run `gnndiff search` first")
-    return opened
-
-
-def _stage(name: str, config: RunConfig) -> Any:
-    from gnndiff.stages import run_stage
-
-    opened = _open(config, create=name == "search")
-    with opened.locked():
-        result = run_stage(opened, name)
-    print(f"{name} finished in {opened.seconds()[name]:.1f} s: {opened.folder}", file=sys.stderr)
-    return result
 
 
 def main(args: list[str] | None = None) -> None:
-    """Entry point: bad input ends in one line on stderr and exit code 2, Ctrl-C in 130."""
-    args = sys.argv[1:] if args is None else args
+    """Entry point: what goes wrong ends in one line on stderr, with exit code 2, or 130 after Ctrl-C."""
+    try:
+        if hasattr(sys.stdout, "reconfigure"):  # names that the terminal's encoding lacks
+            sys.stdout.reconfigure(errors="backslashreplace")
+        _run(sys.argv[1:] if args is None else args)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        _end("stopped; the same command goes on from here", 130)
+    except BrokenPipeError:  # the reader, such as `head`, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
+    except Exception as error:
+        _end(_reason(error), 2, error)
+
+
+def _run(args: list[str]) -> None:
     if args == ["--version"]:
+        from importlib.metadata import version
+
         print(f"gnndiff {version('dmdgnn')}")
         return
-    try:
-        from torch import OutOfMemoryError
+    from gnndiff import commands
 
-        from dmdgnn import DMDGNNError
-        from graphtasks import GraphTasksError
+    commands.app.cli(prog="gnndiff", description=commands.__doc__, args=args)
 
-        try:
-            app.cli(prog="gnndiff", description=__doc__, args=args)
-        except (GNNDiffError, GraphTasksError, DMDGNNError, OSError, OutOfMemoryError) as error:
-            line = (str(error) or type(error).__name__).splitlines()[0]
-            print(f"gnndiff: {line}", file=sys.stderr)
-            raise SystemExit(2) from error
-    except KeyboardInterrupt:
-        print("gnndiff: stopped; the same command goes on from here", file=sys.stderr)
-        raise SystemExit(130) from None
+
+def _reason(error: Exception) -> str:
+    """One line for errors that are not the program's own; others are faults of it, and keep their traceback."""
+    from torch import OutOfMemoryError
+
+    from dmdgnn import DMDGNNError
+    from gnndiff.errors import GNNDiffError
+    from graphtasks import GraphTasksError
+
+    if isinstance(error, GNNDiffError | GraphTasksError | DMDGNNError | OSError):
+        return str(error)
+    if isinstance(error, OutOfMemoryError):
+        return str(error).splitlines()[0]
+    if isinstance(error, MemoryError) or "allocate" in str(error):  # on the CPU torch raises a RuntimeError
+        return "there is not enough memory: close other programs, or use a smaller task or model"
+    raise error
+
+
+def _end(message: str, code: int, cause: BaseException | None = None) -> None:
+    print(f"gnndiff: {' '.join(message.split())}", file=sys.stderr)
+    raise SystemExit(code) from cause

@@ -1,20 +1,46 @@
-"""Files and folders of a run, which are written as a whole or not at all."""
+"""Files and folders of a run, which are written as a whole or not at all, and compared with their hashes."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from safetensors.torch import save
+from torch import Tensor
+
 from gnndiff.errors import DamagedFileError
 from graphtasks import InvalidDataError
 from graphtasks import files as _files
-from graphtasks.files import explained, sha256, sync_folder, write_json, write_text
+from graphtasks.files import explained, sha256, sync_folder, write_bytes, write_json, write_text
 
-__all__ = ["new_folder", "read_json", "sha256", "write_json", "write_text"]
+__all__ = [
+    "SEAL",
+    "check_seal",
+    "digest",
+    "new_folder",
+    "read_checked",
+    "read_json",
+    "seal",
+    "sha256",
+    "write_checked",
+    "write_json",
+    "write_tensors",
+    "write_text",
+]
+
+SEAL = "hashes.json"
+"""The file of a folder that has the hashes of all its other files."""
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of a value as JSON, in hexadecimal digits."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -26,12 +52,62 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         return _files.read_json(path)
     except InvalidDataError as error:
-        raise DamagedFileError(f"{path} is damaged ({error}): delete it and run its stage again") from error
+        raise DamagedFileError(f"{path} is damaged ({error}): delete it, and `gnndiff run` makes it again") from error
+
+
+def write_checked(path: Path, value: dict[str, Any]) -> None:
+    """Write a JSON object with a checksum of its content."""
+    write_json(path, {**value, "check": digest(value)})
+
+
+def read_checked(path: Path) -> dict[str, Any]:
+    """Read what :func:`write_checked` wrote.
+
+    Raises:
+        DamagedFileError: The file holds something else.
+    """
+    value = read_json(path)
+    if value.pop("check", None) != digest(value):
+        raise DamagedFileError(f"{path} is not as it was written: delete it, and `gnndiff run` makes it again")
+    return value
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
+    """Write tensors as safetensors, and return the hash of the file."""
+    # Clones, since tied tensors share their memory; bytes, since `save_file` makes files that only their owner reads.
+    content = save({name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()})
+    write_bytes(path, content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def seal(folder: Path) -> None:
+    """Write the hashes of all files of a folder into it."""
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    write_checked(folder / SEAL, {name: sha256(folder / name) for name in names if name != SEAL})
+
+
+def check_seal(folder: Path) -> list[str]:
+    """Names of the files of a sealed folder that are missing.
+
+    Raises:
+        DamagedFileError: A file does not hold what was written to it.
+    """
+    if not (folder / SEAL).is_file():
+        return [SEAL]
+    missing = []
+    for name, expected in read_checked(folder / SEAL).items():
+        if not (folder / name).is_file():
+            missing.append(name)
+        elif sha256(folder / name) != expected:
+            raise DamagedFileError(
+                f"{folder / name} is not as it was written: delete it, and `gnndiff run` makes it again"
+            )
+    return missing
 
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """A folder that appears under its name as a whole or not at all, in the place of one that is there.
+    """A folder that appears under its name as a whole, with its seal, or not at all, in the place of one that is there.
 
     Its files reach the disk before it gets the name.
     """
@@ -41,18 +117,9 @@ def new_folder(path: Path) -> Iterator[Path]:
         partial.mkdir()
     yield partial
     with explained(path, "write"):
-        for folder, _, names in os.walk(partial):
-            for name in names:
-                _sync(Path(folder) / name)
+        seal(partial)
+        for folder, _, _ in os.walk(partial):
             sync_folder(Path(folder))
         shutil.rmtree(path, ignore_errors=True)
         os.replace(partial, path)
         sync_folder(path.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from gnndiff.errors import ConfigError, DamagedFileError, RunFolderError
+from gnndiff.errors import ConfigError, DamagedFileError, GNNDiffError, RunFolderError
+from gnndiff.files import check_seal, read_json, seal, write_json, write_tensors
+from gnndiff.generators.modules import UNREADABLE, loaded
 from gnndiff.targets import Target, find
 from gnndiff.targets.build import Preparations, build
 from gnndiff.zoo.vectors import ParameterLayout
-from graphtasks import GraphTask
+from graphtasks import GraphTask, GraphTasksError
 
 if TYPE_CHECKING:
     from gnndiff.generators import Generator
@@ -136,10 +136,9 @@ class GNNDiffPipeline:
         self.generator.save_pretrained(folder)
         if self.graph_encoder is not None:
             (folder / ENCODER).mkdir(exist_ok=True)
-            (folder / ENCODER / "config.json").write_text(json.dumps(self.graph_encoder.config, indent=2) + "\n")
-            state = {key: tensor.contiguous() for key, tensor in self.graph_encoder.state_dict().items()}
-            save_file(state, folder / ENCODER / WEIGHTS)
-        save_file({name: tensor.contiguous().clone() for name, tensor in self.buffers.items()}, folder / BUFFERS)
+            write_json(folder / ENCODER / "config.json", self.graph_encoder.config)
+            write_tensors(folder / ENCODER / WEIGHTS, self.graph_encoder.state_dict())
+        write_tensors(folder / BUFFERS, self.buffers)
         index = {
             "_class_name": type(self).__name__,
             "format": FORMAT,
@@ -148,7 +147,8 @@ class GNNDiffPipeline:
             "shapes": {name: list(shape) for name, shape in self.layout.shapes.items()},
             "info": self.info,
         }
-        (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n")
+        write_json(folder / INDEX, index)
+        seal(folder)
 
     @classmethod
     def from_pretrained(cls, folder: str | os.PathLike[str], *, target: Target | None = None) -> GNNDiffPipeline:
@@ -170,12 +170,14 @@ class GNNDiffPipeline:
             hint = f"did you mean {folder / 'generator'}? " if (folder / "generator" / INDEX).is_file() else ""
             raise RunFolderError(f"{folder} holds no pipeline: {hint}It needs {INDEX}, as `gnndiff train` writes it")
         try:
-            index = json.loads((folder / INDEX).read_text())
+            missing = check_seal(folder)
+            if missing:
+                raise ValueError(f"{missing[0]} is missing")
+            index = read_json(folder / INDEX)
             encoder = None
             if index["graph_encoder"]:
-                encoder = GraphEncoder(**json.loads((folder / ENCODER / "config.json").read_text()))
-                encoder.load_state_dict(load_file(folder / ENCODER / WEIGHTS))
-                encoder.eval()
+                config = read_json(folder / ENCODER / "config.json")
+                encoder = loaded(GraphEncoder, config, load_file(folder / ENCODER / WEIGHTS))
             return cls(
                 generator=GENERATORS[index["generator"]].from_pretrained(folder),
                 layout=ParameterLayout({name: tuple(shape) for name, shape in index["shapes"].items()}),
@@ -184,7 +186,7 @@ class GNNDiffPipeline:
                 graph_encoder=encoder,
                 target=target,
             )
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError, SafetensorError) as error:
+        except (GNNDiffError, GraphTasksError, *UNREADABLE) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise DamagedFileError(
                 f"the pipeline in {folder} is damaged ({reason}): delete the folder and run `gnndiff train`"

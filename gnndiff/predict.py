@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,12 @@ import torch
 from torch import Tensor, nn
 
 import graphtasks
-from gnndiff.errors import ConfigError
-from gnndiff.runs.deliver import Best
+from gnndiff.errors import ConfigError, DamagedFileError
+from gnndiff.runs.deliver import FACTS, Best
 from gnndiff.runs.folder import Run
+from gnndiff.targets.base import check_setting
 from graphtasks import FitConfig, GraphTask
+from graphtasks.files import explained, write_bytes
 from graphtasks.splits import PARTS, LinkSplit
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -30,12 +34,20 @@ def predict_run(run: Run, task: GraphTask | None = None) -> Arrays:
     Raises:
         ConfigError: The other task is of another form.
     """
+    run.require("compare")
     best = Best.load(run.folder / "best")
+    check_setting(best.setting, run.space, run.folder / "best" / FACTS)
     task = run.task if task is None else _alike(task, run.task)
     preparations = run.preparations if task is run.task else type(run.preparations)(run.target, task)
     prepared = preparations(best.setting)
     module = run.build(best.setting, 0)
-    module.load_state_dict(best.state_dict)
+    try:
+        module.load_state_dict(best.state_dict)
+    except RuntimeError as error:
+        raise DamagedFileError(
+            f"the network in {run.folder / 'best'} is of another form than its setting: delete the "
+            "folder and run `gnndiff compare`"
+        ) from error
     split = run.config.split if run.config.split < len(task.splits) else 0
     return predictions(module, prepared, split, run.fit_config(best.setting, 0))
 
@@ -73,10 +85,11 @@ def save_predictions(path: Path, arrays: Arrays) -> None:
     """
     if path.suffix != ".npz":
         raise ConfigError(f"got the file name {path}, expected one that ends in .npz")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial.npz")
-    np.savez(partial, **arrays)  # type: ignore[arg-type]
-    partial.replace(path)
+    content = io.BytesIO()
+    np.savez(content, **arrays)  # type: ignore[arg-type]
+    with explained(path.parent, "make"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, content.getvalue(), ours=zipfile.ZipFile, what="a file of arrays")
 
 
 def _alike(task: GraphTask, own: GraphTask) -> GraphTask:

@@ -7,8 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from gnndiff.files import read_json
 from gnndiff.runs.deliver import Best
+from gnndiff.runs.record import read_results
 from graphtasks import metric
 
 
@@ -27,7 +27,7 @@ class Results:
     @classmethod
     def load(cls, folder: Path) -> Results:
         """The results of a finished run."""
-        return cls(Path(folder), read_json(Path(folder) / "results.json"))
+        return cls(Path(folder), read_results(Path(folder)))
 
     @property
     def rows(self) -> list[dict[str, Any]]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gnndiff.files import read_json
 from gnndiff.runs.collect import collect
 from gnndiff.runs.compare import compare
 from gnndiff.runs.folder import Run
 from gnndiff.runs.generate import generate, train
+from gnndiff.runs.record import read_results
 from gnndiff.search import search
 
 STAGES: dict[str, Callable[[Run], Any]] = {
@@ -34,5 +34,4 @@ def run_all(run: Run) -> dict[str, Any]:
     for name in STAGES:
         if not run.finished(name):
             run_stage(run, name)
-    results: dict[str, Any] = read_json(run.folder / "results.json")
-    return results
+    return read_results(run.folder)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 from typing_extensions import Self
 
 from gnndiff.config import Method
 from gnndiff.errors import ConfigError
+from gnndiff.files import read_json, write_json, write_tensors, write_text
 from gnndiff.generators.autoencoder import ParameterAutoencoder
 from gnndiff.generators.base import Generator
 from gnndiff.generators.conditions import Standardised, ZooConditions
+from gnndiff.generators.modules import loaded
 from gnndiff.progress import Advance
 from gnndiff.zoo.zoo import Zoo
 
@@ -110,24 +111,23 @@ class LatentDiffusion(Generator):
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write autoencoder, denoiser and scheduler, in the layout of diffusers."""
         folder = Path(folder)
-        self.scheduler.save_pretrained(folder / "scheduler")
-        (folder / "denoiser").mkdir(parents=True, exist_ok=True)
-        (folder / "denoiser" / "config.json").write_text(json.dumps(self.denoiser.config, indent=2) + "\n")
-        state = {key: tensor.contiguous() for key, tensor in self.denoiser.state_dict().items()}
-        save_file(state, folder / "denoiser" / WEIGHTS)
-        (folder / "parameters").mkdir(exist_ok=True)
+        for part in ("scheduler", "denoiser", "parameters"):
+            (folder / part).mkdir(parents=True, exist_ok=True)
+        write_text(folder / "scheduler" / "scheduler_config.json", self.scheduler.to_json_string())
+        write_json(folder / "denoiser" / "config.json", self.denoiser.config)
+        write_tensors(folder / "denoiser" / WEIGHTS, self.denoiser.state_dict())
         config = {
             "reconstruction_error": self.autoencoder.reconstruction_error,
             "steps": self.steps,
             "method": vars(self.method),
         }
-        (folder / "parameters" / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+        write_json(folder / "parameters" / "config.json", config)
         tensors = {
             **{name: getattr(self.autoencoder, name) for name in ("mean", "scale", "basis")},
             **{f"condition.{name}": getattr(self.standardised, name) for name in ("mean", "std")},
             "condition.wanted": self.wanted,
         }
-        save_file({k: v.contiguous().clone() for k, v in tensors.items()}, folder / "parameters" / WEIGHTS)
+        write_tensors(folder / "parameters" / WEIGHTS, tensors)
 
     @classmethod
     def from_pretrained(cls, folder: str | os.PathLike[str]) -> Self:
@@ -136,7 +136,7 @@ class LatentDiffusion(Generator):
         from gnndiff.generators.denoiser import Denoiser
 
         folder = Path(folder)
-        config = json.loads((folder / "parameters" / "config.json").read_text())
+        config = read_json(folder / "parameters" / "config.json")
         tensors = load_file(folder / "parameters" / WEIGHTS)
         generator = cls(config["steps"], Method.from_json(config["method"]))
         generator.autoencoder = ParameterAutoencoder(
@@ -145,10 +145,9 @@ class LatentDiffusion(Generator):
         )
         generator.standardised = Standardised(tensors["condition.mean"], tensors["condition.std"])
         generator.wanted = tensors["condition.wanted"]
-        generator.denoiser = Denoiser(**json.loads((folder / "denoiser" / "config.json").read_text()))
-        generator.denoiser.load_state_dict(load_file(folder / "denoiser" / WEIGHTS))
-        generator.denoiser.eval()
-        scheduler = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
+        own = read_json(folder / "denoiser" / "config.json")
+        generator.denoiser = loaded(Denoiser, own, load_file(folder / "denoiser" / WEIGHTS))
+        scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
         generator.scheduler = diffusion.sampler(scheduler["_class_name"], diffusion.noise_schedule())
         generator.scheduler = type(generator.scheduler).from_pretrained(folder / "scheduler")
         return generator

@@ -13,7 +13,7 @@ from graphtasks import metric
 def print_results(results: dict[str, Any]) -> None:
     """Print the rows of results.json."""
     score = metric(results["metric"])
-    console = Console()
+    console = Console(markup=False, emoji=False)  # names are no markup
     console.print(f"{results['model']} on {results['task']}, split {results['split']}, {results['metric']}")
     table = Table(box=None)
     for column in ("row", "validation", "test", "n", "seconds"):

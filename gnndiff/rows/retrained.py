@@ -6,7 +6,6 @@ import math
 from typing import ClassVar
 
 from gnndiff.errors import RunFolderError
-from gnndiff.files import read_json, write_json
 from gnndiff.rows.base import Material, Outcome, Row
 from gnndiff.runs.folder import Run
 from gnndiff.search import SEARCH, evaluate, finished_trials, ranked_trials, search_grid, total_seconds
@@ -38,14 +37,10 @@ class EqualTimeSearch(CoarseWinner):
         return run.limits.equal_time_search
 
     def trials(self, material: Material) -> int:
-        """Number of settings, fixed once: a resumed run must end as an undisturbed one."""
+        """Number of settings, which follows from the recorded times of the stages."""
         run = material.run
-        path = run.folder / "equal_time.json"
-        if not path.exists():
-            extra = material.seconds("collect", "train", "generate")
-            more = math.ceil(extra / max(material.seconds("search"), 1e-3) * run.limits.trials)
-            write_json(path, {"trials": run.limits.trials + more})
-        count: int = read_json(path)["trials"]
+        extra = material.seconds("collect", "train", "generate")
+        count = run.limits.trials + math.ceil(extra / max(material.seconds("search"), 1e-3) * run.limits.trials)
         search_grid(run, count)
         return count
 

@@ -9,23 +9,24 @@ from torch import Tensor, nn
 
 from gnndiff.errors import ZooError
 from gnndiff.evaluation import stack
+from gnndiff.files import write_tensors
 from gnndiff.progress import progress
-from gnndiff.runs.folder import Run
+from gnndiff.runs.folder import INDEX, Run
 from gnndiff.scores import best, best_first, floor
 from gnndiff.search import ranked_trials, train
-from gnndiff.targets.base import Setting, architecture
+from gnndiff.targets.base import Setting, architecture, check_setting
 from gnndiff.zoo.alignment import usable_units
 from gnndiff.zoo.members import (
     Checkpoint,
     complete,
     read_checkpoint,
     read_index,
-    write_checkpoint,
     write_index,
 )
 from gnndiff.zoo.views import drop_edges
 from gnndiff.zoo.zoo import Zoo
 from graphtasks import GraphTask
+from graphtasks.files import explained
 
 
 def settings_of_zoo(run: Run) -> list[Setting]:
@@ -50,10 +51,11 @@ def collect(run: Run) -> None:
     """Fill the zoo. Checkpoints that are there are kept; a training that was interrupted is repeated."""
     run.require("search")
     folder = run.folder / "zoo"
-    folder.mkdir(exist_ok=True)
+    with explained(folder, "make"):
+        folder.mkdir(exist_ok=True)
     chosen = settings_of_zoo(run)
     total = run.limits.settings * run.limits.initialisations
-    index = complete(folder, read_index(folder))
+    index = complete(folder, _index(run))
     done = {checkpoint.member for checkpoint in index}
     metric = run.task.metric
     with progress("collect", total, done=len(done), quiet=run.config.quiet) as advance:
@@ -62,11 +64,24 @@ def collect(run: Run) -> None:
                 continue
             checkpoints = _train_member(run, member, chosen[member * len(chosen) // total])
             index = sorted([*index, *checkpoints], key=lambda checkpoint: checkpoint.file)
-            write_index(folder, index)
+            write_index(folder, index, run.identity_hash)
             advance(f"best validation {metric.format(best((checkpoint.val for checkpoint in index), metric))}")
     if not index:
         raise ZooError("all trainings of the zoo diverged: search again with another seed")
-    run.set_seconds("collect", sum(checkpoint.seconds for checkpoint in index))
+    files = [INDEX, *(f"zoo/{checkpoint.file}" for checkpoint in index)]
+    run.finish("collect", sum(checkpoint.seconds for checkpoint in index), files)
+
+
+def _index(run: Run) -> list[Checkpoint]:
+    """The zoo's index, all of whose settings are of the run's space.
+
+    Raises:
+        DamagedFileError: It is damaged, or of another run.
+    """
+    index = read_index(run.folder / "zoo", run.identity_hash, run.split_hash)
+    for checkpoint in index:
+        check_setting(checkpoint.setting, run.space, run.folder / INDEX)
+    return index
 
 
 def _train_member(run: Run, member: int, setting: Setting) -> list[Checkpoint]:
@@ -95,7 +110,7 @@ def _train_member(run: Run, member: int, setting: Setting) -> list[Checkpoint]:
         checkpoints.append(
             Checkpoint(
                 file=path.name,
-                sha256=write_checkpoint(path, state),
+                sha256=write_tensors(path, state),
                 setting=dict(setting),
                 member=member,
                 seed=seed,
@@ -113,7 +128,7 @@ def load_zoo(run: Run) -> Zoo:
     """Read all checkpoints of a run, check them against the index, and align them."""
     run.require("collect")
     folder = run.folder / "zoo"
-    checkpoints = read_index(folder)
+    checkpoints = _index(run)
     best_setting = best_first(checkpoints, lambda checkpoint: checkpoint.val, run.task.metric)[0].setting
     evaluator = run.evaluator(best_setting)
     units, alignment = usable_units(run.target.units(evaluator.module), evaluator)

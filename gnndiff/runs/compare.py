@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
+from time import perf_counter
 from typing import Any
 
-from gnndiff.files import write_json
+from gnndiff.files import SEAL, write_json
 from gnndiff.generators.latent_diffusion import LatentDiffusion
 from gnndiff.pipeline import GNNDiffPipeline
 from gnndiff.rows import ROWS, Material, Outcome
@@ -14,10 +15,10 @@ from gnndiff.runs.collect import load_zoo
 from gnndiff.runs.deliver import Best
 from gnndiff.runs.folder import Run
 from gnndiff.runs.generate import load_candidates
+from gnndiff.runs.record import ORDER, RESULTS
 from gnndiff.scores import best_first
 
 FORMAT = 2
-STAGES = ("search", "collect", "train", "generate", "compare")
 PROTOCOL = (
     "Test score at the best validation epoch. Validation chose setting, epoch and candidates; test chose nothing. std "
     "is over the n trainings or draws of a row, on one split."
@@ -26,8 +27,10 @@ PROTOCOL = (
 
 def compare(run: Run) -> dict[str, Any]:
     """Score all rows, write the best network and results.json; see docs/results.md for its fields."""
-    with run.timed("compare"), run.threaded() as threads:
+    start = perf_counter()
+    with run.threaded() as threads:
         candidates, zoo = load_candidates(run), load_zoo(run)
+        run.require("train")
         generator = GNNDiffPipeline.from_pretrained(run.folder / "generator").generator
         assert isinstance(generator, LatentDiffusion)
         material = Material(run, zoo, generator, candidates)
@@ -35,6 +38,7 @@ def compare(run: Run) -> dict[str, Any]:
         best = _best(material, outcomes)
         best.save(run.folder / "best")
     metric = run.task.metric
+    seconds = {**run.seconds(), "compare": round(perf_counter() - start, 3)}
     results = {
         "format": FORMAT,
         "task": run.task.name,
@@ -52,11 +56,12 @@ def compare(run: Run) -> dict[str, Any]:
         "parameters": zoo.layout.size,
         "alignment": zoo.alignment,
         "protocol": f"{run.task.protocol}. {PROTOCOL}",
-        "stages": [{"name": stage, "seconds": run.seconds()[stage]} for stage in STAGES],
+        "stages": [{"name": stage, "seconds": seconds[stage]} for stage in ORDER],
         "rows": [_row(name, outcome) for name, outcome in outcomes.items()],
         "best": {"row": best.row, "val": best.val, "test": best.test, "setting": best.setting},
     }
-    write_json(run.folder / "results.json", results)
+    write_json(run.folder / RESULTS, results)
+    run.finish("compare", seconds["compare"], [RESULTS, f"best/{SEAL}"])
     return results
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from gnndiff.errors import DamagedFileError, RunFolderError
-from gnndiff.files import new_folder, read_json, write_json
+from gnndiff.files import check_seal, new_folder, read_json, write_json, write_tensors
 
 WEIGHTS = "model.safetensors"
 FACTS = "best.json"
@@ -42,8 +41,7 @@ class Best:
     def save(self, folder: Path) -> None:
         """Write the network as a folder of safetensors and JSON."""
         with new_folder(folder) as partial:
-            state = {name: tensor.cpu().contiguous().clone() for name, tensor in self.state_dict.items()}
-            save_file(state, partial / WEIGHTS)
+            write_tensors(partial / WEIGHTS, self.state_dict)
             facts = {"setting": self.setting, "val": self.val, "test": self.test, "row": self.row, **self.facts}
             write_json(partial / FACTS, facts)
 
@@ -58,11 +56,14 @@ class Best:
         folder = Path(folder)
         if not (folder / FACTS).is_file():
             raise RunFolderError(f"{folder} holds no network: it needs {FACTS}, as `gnndiff run` writes it into best/")
+        missing = check_seal(folder)
         facts = read_json(folder / FACTS)
         try:
+            if missing:
+                raise KeyError(f"{missing[0]} is missing")
             own = {name: facts.pop(name) for name in ("setting", "val", "test", "row")}
             return cls(load_file(folder / WEIGHTS), **own, facts=facts)
-        except (OSError, KeyError, TypeError, SafetensorError, json.JSONDecodeError) as error:
+        except (OSError, KeyError, TypeError, SafetensorError) as error:
             raise DamagedFileError(
                 f"the network in {folder} is damaged ({error}): delete the folder and run `gnndiff compare`"
             ) from error

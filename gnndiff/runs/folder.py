@@ -6,7 +6,8 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from importlib.metadata import version
@@ -21,26 +22,34 @@ from torch import nn
 from gnndiff.config import Budget, Method, RunConfig
 from gnndiff.errors import ConfigError, DamagedFileError, RunFolderError
 from gnndiff.evaluation import Evaluator
-from gnndiff.files import read_json, write_json
+from gnndiff.files import digest, write_checked
 from gnndiff.probe import Probe, probe
 from gnndiff.resolve import canonical, find_target, find_task, is_reference
+from gnndiff.runs.record import (
+    CONFIG,
+    Finished,
+    after,
+    altered,
+    file_hash,
+    read_config,
+    read_record,
+    write_record,
+)
 from gnndiff.targets import Target, is_registered
 from gnndiff.targets.base import Setting, Space, architecture, check_kind, check_loaders, check_space, full_space
 from gnndiff.targets.build import Preparations, build, fit_config
 from graphtasks import FitConfig, GraphTask, sensible_threads, threads
+from graphtasks.files import explained
 
 # What may differ between two calls that go on with the same run.
 _NOT_IDENTITY = ("out", "root", "quiet", "threads", "storage")
 
-# What a stage leaves; without it the stage has not finished.
-_LEFT_BY = {
-    "collect": ("zoo/index.jsonl",),
-    "train": ("generator/model_index.json",),
-    "generate": ("generated/candidates.safetensors",),
-    "compare": ("results.json", "best/best.json", "best/model.safetensors"),
-}
-
+TRIALS, SHARED = "search.db", "trials of the storage"
+INDEX = "zoo/index.jsonl"
 STORAGE = "GNNDIFF_STORAGE"
+
+# What a process that was killed before it wrote config.json may have left.
+_PARTIAL = re.compile(r"\.[0-9a-f]{12}\.part")
 
 
 class Run:
@@ -111,10 +120,7 @@ class Run:
             RunFolderError: The folder holds no run.
             ConfigError: The run's target or task is one of your own, and was not passed.
         """
-        path = Path(folder) / "config.json"
-        if not path.is_file():
-            raise RunFolderError(f"{folder} holds no run: it has no config.json, as `gnndiff run` writes it")
-        stored = read_json(path)
+        path, stored = Path(folder) / CONFIG, read_config(Path(folder))
         names = {entry.name for entry in dataclasses.fields(RunConfig)}
         settings = {name: value for name, value in stored.items() if name in names}
         try:
@@ -135,7 +141,7 @@ class Run:
         return cls(config, target=target, task=task, space=stored["choices"])
 
     def __repr__(self) -> str:
-        done = [stage for stage in ("search", *_LEFT_BY) if self.finished(stage)]
+        done = list(read_record(self.folder, self.identity_hash))
         return (
             f"Run({str(self.folder)!r}, task={self.task.name!r}, target={self.target.name!r}, "
             f"finished={', '.join(done) or 'nothing'})"
@@ -164,17 +170,18 @@ class Run:
             "data_hash": self.task.data_hash,
         }
 
+    @cached_property
+    def identity_hash(self) -> str:
+        """Hash of the identity, which all artefacts of a run are known by."""
+        return digest(self.identity())
+
     def _check_folder(self) -> None:
-        path = self.folder / "config.json"
-        if not path.exists():
-            others = self.folder.is_dir() and any(file.suffix != ".partial" for file in self.folder.iterdir())
+        if not (self.folder / CONFIG).exists():
+            others = self.folder.is_dir() and any(not _PARTIAL.fullmatch(file.name) for file in self.folder.iterdir())
             if others or (self.folder.exists() and not self.folder.is_dir()):
                 raise RunFolderError(f"{self.folder} is not empty and holds no run: choose another folder with --out")
             return
-        try:
-            stored = read_json(path)
-        except DamagedFileError as error:
-            raise DamagedFileError(f"{path} is damaged: choose another folder with --out, or restore it") from error
+        stored = read_config(self.folder)
         wanted = json.loads(json.dumps(self.identity()))
         differing = [key for key in wanted if stored.get(key) != wanted[key]]
         if differing:
@@ -190,35 +197,57 @@ class Run:
         Raises:
             ConfigError: The target does not work on the task.
         """
-        if (self.folder / "config.json").exists():
+        if (self.folder / CONFIG).exists():
             return
         _ = self.probe
-        self.folder.mkdir(parents=True, exist_ok=True)
+        with explained(self.folder, "make"):
+            self.folder.mkdir(parents=True, exist_ok=True)
         versions = {name: version(name) for name in ("torch", "torch-geometric", "dmdgnn")}
         own = {"own_target": self.own_target, "own_task": self.own_task}
-        write_json(self.folder / "config.json", {**self.identity(), **own, "versions": versions})
+        content = {**self.identity(), **own, "versions": versions, "identity": self.identity_hash}
+        write_checked(self.folder / CONFIG, json.loads(json.dumps(content)))
 
     @property
     def storage(self) -> str | None:
-        """URL of an Optuna storage outside the folder, if any."""
-        return self.config.storage or os.environ.get(STORAGE)
+        """URL of an Optuna storage outside the folder, if any. A search that began in the folder goes on there."""
+        began = (self.folder / TRIALS).exists()
+        return self.config.storage or (None if began else os.environ.get(STORAGE)) or None
+
+    @property
+    def trials_name(self) -> str:
+        """Name of the trials among what the search leaves."""
+        return TRIALS if self.storage is None else SHARED
+
+    @property
+    def searched_elsewhere(self) -> bool:
+        """Whether the finished search is in a storage outside the folder."""
+        search = read_record(self.folder, self.identity_hash).get("search")
+        return search is not None and SHARED in search.left
 
     def study_name(self, name: str) -> str:
         """Name of an Optuna study; in a storage that several runs share, each run has its own."""
         if self.storage is None:
             return name
-        identity = hashlib.sha256(json.dumps(self.identity()).encode()).hexdigest()[:16]
-        return f"{self.task.name}-{self.target.name}-{identity}/{name}"
+        return f"{self.task.name}-{self.target.name}-{self.identity_hash[:16]}/{name}"
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes away from the folder; the lock ends with this process, however that ends."""
+        """Keep other processes away from the folder; the lock ends with this process, however that ends.
+
+        A folder that cannot be written to needs none.
+        """
+        if not os.access(self.folder, os.W_OK):
+            yield
+            return
         lock = FileLock(self.folder / ".lock")
         try:
             lock.acquire(blocking=False)
         except Timeout as error:
             raise RunFolderError(f"another process works in {self.folder}: wait for it, or stop it") from error
         try:
+            for path in self.folder.rglob(".*.part"):  # left by a process that was killed within a write
+                if _PARTIAL.fullmatch(path.name):
+                    path.unlink(missing_ok=True)
             yield
         finally:
             lock.release()
@@ -267,25 +296,62 @@ class Run:
         return {}
 
     @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        """Store the seconds of a stage that ends well."""
+    def timed(self, stage: str, left: Sequence[str]) -> Iterator[None]:
+        """Record a stage that ends well with its time and what it left."""
         start = perf_counter()
         yield
-        self.set_seconds(stage, perf_counter() - start)
+        self.finish(stage, perf_counter() - start, left)
 
-    def set_seconds(self, stage: str, seconds: float) -> None:
-        """Store the seconds that a stage took."""
-        write_json(self.folder / "stages.json", {**self.seconds(), stage: round(max(seconds, 0.0), 3)})
+    def finish(self, stage: str, seconds: float, left: Sequence[str]) -> None:
+        """Record that a stage has finished.
+
+        Args:
+            stage: Its name.
+            seconds: Its wall clock.
+            left: Names of what it left, below the folder.
+        """
+        hashes = {name: self._hash(name) for name in left}
+        lost = [name for name, value in hashes.items() if value is None]
+        if lost:
+            raise DamagedFileError(f"{self.folder / lost[0]} is gone: run `gnndiff {stage}` again")
+        stages = read_record(self.folder, self.identity_hash)
+        new = after(stages, stage, Finished(round(seconds, 3), {k: v for k, v in hashes.items() if v is not None}))
+        if new is not stages:
+            write_record(self.folder, self.identity_hash, new)
 
     def seconds(self) -> dict[str, float]:
         """Seconds of the finished stages."""
-        path = self.folder / "stages.json"
-        return read_json(path) if path.exists() else {}
+        return {name: each.seconds for name, each in read_record(self.folder, self.identity_hash).items()}
 
     def finished(self, stage: str) -> bool:
-        """Whether a stage has finished and what it left is there."""
-        left = ("search.db",) if stage == "search" and self.storage is None else _LEFT_BY.get(stage, ())
-        return stage in self.seconds() and all((self.folder / name).exists() for name in left)
+        """Whether a stage has finished and what it left is there.
+
+        Raises:
+            DamagedFileError: Something of it is not what it left.
+        """
+        entry = read_record(self.folder, self.identity_hash).get(stage)
+        if entry is None:
+            return False
+        for name, expected in entry.left.items():
+            if name == SHARED and self.storage is None:  # to be seen only where they are needed
+                continue
+            got = self._hash(self.trials_name if stage == "search" else name)
+            if got is None:
+                return False
+            if got != expected:
+                raise altered(self.folder / name, stage)
+        return True
+
+    def _hash(self, name: str) -> str | None:
+        """Hash of what a stage left, None where it is missing. Times in it do not count."""
+        from gnndiff.search.trials import trials_digest
+        from gnndiff.zoo.members import index_digest
+
+        if name in (TRIALS, SHARED):
+            return trials_digest(self)
+        if name == INDEX:
+            return index_digest(self.folder / "zoo", self.identity_hash)
+        return file_hash(self.folder / name)
 
     def require(self, stage: str) -> None:
         """Raise `RunFolderError` unless a stage has finished."""

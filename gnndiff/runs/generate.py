@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from gnndiff.errors import DamagedFileError
-from gnndiff.files import new_folder
+from gnndiff.files import SEAL, new_folder, write_tensors
 from gnndiff.generators.conditions import ZooConditions
 from gnndiff.generators.latent_diffusion import LatentDiffusion
 from gnndiff.pipeline import GNNDiffPipeline
@@ -18,6 +18,7 @@ from gnndiff.progress import progress
 from gnndiff.runs.collect import load_zoo, view
 from gnndiff.runs.folder import Run
 from gnndiff.scores import best, order
+from gnndiff.targets.base import check_setting
 from gnndiff.zoo.zoo import Zoo
 from graphtasks import FitConfig, Metric, fit
 from graphtasks.randomness import seeded
@@ -29,7 +30,7 @@ def train(run: Run) -> None:
 
     run.require("collect")
     with (
-        run.timed("train"),
+        run.timed("train", [f"generator/{SEAL}"]),
         new_folder(run.folder / "generator") as folder,
         progress("train", diffusion.REPORTS, quiet=run.config.quiet) as advance,
     ):
@@ -96,8 +97,9 @@ def generate(run: Run) -> None:
     """Draw candidates, score them by validation, and save them in the folder `generated`."""
     run.require("train")
     metric = run.task.metric
-    with run.timed("generate"), new_folder(run.folder / "generated") as folder:
+    with run.timed("generate", [f"generated/{SEAL}"]), new_folder(run.folder / "generated") as folder:
         pipeline = GNNDiffPipeline.from_pretrained(run.folder / "generator")
+        check_setting(pipeline.info["setting"], run.space, run.folder / "generator" / "model_index.json")
         evaluator = run.evaluator(pipeline.info["setting"]).with_buffers(pipeline.buffers)
         generator = pipeline.generator
         assert isinstance(generator, LatentDiffusion)
@@ -110,7 +112,7 @@ def generate(run: Run) -> None:
                 vals.append(torch.tensor(evaluator.scores(states, "val"), dtype=torch.float64))
                 top = best((float(val) for each in vals for val in each), metric)
                 advance(f"best validation {metric.format(top)}")
-        save_file({"latents": torch.stack(latents), "vals": torch.stack(vals)}, folder / "candidates.safetensors")
+        write_tensors(folder / "candidates.safetensors", {"latents": torch.stack(latents), "vals": torch.stack(vals)})
 
 
 def load_candidates(run: Run) -> Candidates:

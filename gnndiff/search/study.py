@@ -1,43 +1,175 @@
-"""Optuna studies in a run's storage."""
+"""Optuna studies in a run's storage, and the errors of databases in words."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sqlite3
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from gnndiff.errors import ConfigError, DamagedFileError
+from gnndiff.errors import ConfigError, DamagedFileError, GNNDiffError, RunFolderError
 from gnndiff.runs.folder import Run
 
 if TYPE_CHECKING:
     from optuna import Study
+    from optuna.storages import RDBStorage
+    from optuna.trial import FrozenTrial
+
+HEARTBEAT = 30
+"""Seconds between two signs of life of a training in a shared storage; after twice as long it is given to another."""
+
+_ADVICE = {
+    "full": "free some space",
+    "disk I/O": "free some space, or check the disk",
+    "readonly": "choose a folder that you may write to",
+    "unable to open": "choose a folder that you may write to",
+    "locked": "wait for the end of the process that uses it",
+}
 
 
-def open_study(run: Run, name: str) -> Study:
-    """The study with this name in the run's storage, made where it is not there.
+def open_study(run: Run, name: str, *, create: bool = False) -> Study | None:
+    """The study with this name in the run's storage; without `create`, None where there is none.
 
     Raises:
-        DamagedFileError: The folder's search.db cannot be read.
+        DamagedFileError: The folder's search.db cannot be read, or is of another run.
+        RunFolderError: It cannot be written to.
         ConfigError: The storage outside the folder cannot be used.
     """
     import optuna
-    from sqlalchemy import URL
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    own = URL.create("sqlite", database=str(run.folder / "search.db"))
-    storage = run.storage or own.render_as_string()
-    try:
-        return optuna.create_study(
-            storage=storage,
-            study_name=run.study_name(name),
-            load_if_exists=True,
-            direction=run.task.metric.direction,
-            sampler=optuna.samplers.RandomSampler(seed=run.seed(name)),
-        )
-    except Exception as error:  # every database has errors of its own
-        if run.storage is None:
-            raise DamagedFileError(
-                f"the trials in {run.folder / 'search.db'} cannot be read ({type(error).__name__}): delete the file to "
-                "search again"
-            ) from error
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    path = run.folder / "search.db"
+    if run.storage is None and run.searched_elsewhere:
         raise ConfigError(
-            f"the Optuna storage cannot be used ({type(error).__name__}): check the URL of --storage and its driver"
-        ) from error
+            "the trials of this run are in a storage of their own: give its URL by --storage or $GNNDIFF_STORAGE"
+        )
+    if run.storage is None and not create and not (path.is_file() and path.stat().st_size):
+        return None
+    try:
+        storage = _own(path) if run.storage is None else _shared(run.storage)
+        own = run.study_name(name)
+        sampler = optuna.samplers.RandomSampler(seed=run.seed(name))
+        if create:
+            direction = run.task.metric.direction
+            study = optuna.create_study(
+                storage=storage, study_name=own, load_if_exists=True, direction=direction, sampler=sampler
+            )
+            if "run" not in study.user_attrs and not study.get_trials(deepcopy=False):
+                study.set_user_attr("run", run.identity_hash)
+        else:
+            try:
+                study = optuna.load_study(storage=storage, study_name=own, sampler=sampler)
+            except KeyError:
+                return None
+        owner = study.user_attrs.get("run")
+    except Exception as error:  # every database has errors of its own
+        raise named(run, error) from None  # theirs may show a password
+    if owner != run.identity_hash:
+        raise DamagedFileError(f"{path} is of another run: delete it to search again, or restore that of this run")
+    return study
+
+
+def _own(path: Path) -> RDBStorage:
+    """The file of a folder, opened by its path: no character of it has a meaning, as in a URL."""
+    from optuna.storages import RDBStorage
+
+    def connect() -> sqlite3.Connection:
+        return sqlite3.connect(path, timeout=60, check_same_thread=False)
+
+    return RDBStorage("sqlite:///search.db", engine_kwargs={"creator": connect})
+
+
+def _shared(url: str) -> RDBStorage:
+    from optuna.exceptions import ExperimentalWarning
+    from optuna.storages import RDBStorage
+
+    options: dict[str, Any] = {"pool_pre_ping": True}
+    if url.startswith("sqlite"):
+        options["connect_args"] = {"timeout": 60}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return RDBStorage(url, engine_kwargs=options, heartbeat_interval=HEARTBEAT)
+
+
+def read_trials(run: Run, study: Study) -> list[FrozenTrial]:
+    """All trials of a study, the first one first.
+
+    Raises:
+        DamagedFileError, ConfigError: They cannot be read.
+    """
+    try:
+        return study.get_trials(deepcopy=False)
+    except Exception as error:  # a damaged database gives whatever Python makes of its content
+        raise named(run, error) from None
+
+
+@contextmanager
+def storage_errors(run: Run) -> Iterator[None]:
+    """Turn errors of the database into those of gnndiff."""
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (SQLAlchemyError, StorageInternalError) as error:
+        raise named(run, error) from None
+
+
+def named(run: Run, error: Exception) -> GNNDiffError:
+    """The error of gnndiff that says what a database's means."""
+    if isinstance(error, GNNDiffError):
+        return error
+    cause = error.__cause__ or error
+    if run.storage is not None:
+        return ConfigError(
+            f"the Optuna storage cannot be used ({type(cause).__name__}): check the URL of --storage and its driver, "
+            "and that its server runs"
+        )
+    path, text = run.folder / "search.db", f"{error} {cause}"
+    for words, advice in _ADVICE.items():
+        if words in text:
+            return RunFolderError(f"{path} cannot be used (the database says {words!r}): {advice}, and go on")
+    return DamagedFileError(
+        f"the trials in {path} cannot be read ({type(cause).__name__}): delete the file to search again"
+    )
+
+
+def fail_dead(study: Study, *, alone: bool) -> None:
+    """Fail trials whose process died: all that run where this process is alone, else those without a sign of life."""
+    import optuna
+
+    if not alone:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            optuna.storages.fail_stale_trials(study)
+        return
+    for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
+        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+
+
+@contextmanager
+def alive(study: Study, trial_id: int) -> Iterator[None]:
+    """Give signs of life of a trial in a shared storage, as `Study.optimize` does."""
+    storage: Any = study._storage
+    interval = storage.get_heartbeat_interval()
+    if interval is None:
+        yield
+        return
+    stop = threading.Event()
+
+    def beat() -> None:
+        while not stop.wait(interval):
+            with suppress(Exception):  # a server that is away may be back for the next
+                storage.record_heartbeat(trial_id)
+
+    storage.record_heartbeat(trial_id)
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()

@@ -5,16 +5,18 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, ClassVar
 
 from torch import nn
 from torch_geometric.transforms import ToUndirected
 
 from dmdgnn.errors import FactorizationError, RankError
-from gnndiff.errors import ConfigError
+from gnndiff.errors import ConfigError, DamagedFileError
 from gnndiff.targets.units import Units
 from graphtasks import Contender, DivergedError, FitConfig, GraphTask
 from graphtasks.task import KINDS, Kind
@@ -189,6 +191,14 @@ def check_space(target: Target, space: Space) -> None:
     missing = [name for name in needed if name not in space]
     if missing:
         raise ConfigError(f"the space of {target.name!r} lacks {missing[0]!r}: give a list of values to try for it")
+
+
+def check_setting(setting: Any, space: Space, source: Path) -> None:
+    """Raise `DamagedFileError` unless a file's setting is one of a space, so that nothing else is built."""
+    plain = {name: json.loads(json.dumps(list(choices))) for name, choices in space.items()}
+    own = dict(setting) if isinstance(setting, Mapping) else {}
+    if own.keys() != plain.keys() or any(json.loads(json.dumps(own[name])) not in plain[name] for name in plain):
+        raise DamagedFileError(f"{source} has the setting {setting!r}, which is none of the run's: delete it")
 
 
 def as_contender(

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
-import os
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -13,11 +11,11 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor
 
 from gnndiff.errors import DamagedFileError
-from gnndiff.files import sha256, write_text
+from gnndiff.files import digest, sha256, write_text
 
 
 @dataclass(frozen=True)
@@ -49,16 +47,6 @@ class Checkpoint:
     siblings: int
 
 
-def write_checkpoint(path: Path, state: dict[str, Tensor]) -> str:
-    """Write a state dict, and return the hash of its file."""
-    # Clones, since tied tensors share their memory; bytes, since `save_file` makes files that only their owner reads.
-    content = save({name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()})
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)
-    return hashlib.sha256(content).hexdigest()
-
-
 def read_checkpoint(folder: Path, checkpoint: Checkpoint) -> dict[str, Tensor]:
     """The state dict of a checkpoint.
 
@@ -76,16 +64,25 @@ def read_checkpoint(folder: Path, checkpoint: Checkpoint) -> dict[str, Tensor]:
     return load_file(path)
 
 
-def write_index(folder: Path, checkpoints: list[Checkpoint]) -> None:
-    """Write the index of a zoo folder."""
-    write_text(folder / "index.jsonl", "".join(json.dumps(asdict(each)) + "\n" for each in checkpoints))
+def write_index(folder: Path, checkpoints: list[Checkpoint], owner: str) -> None:
+    """Write the index of a zoo folder, each line with a checksum that is of its owner."""
+    lines = [json.dumps({**asdict(each), "check": _check(asdict(each), owner)}) + "\n" for each in checkpoints]
+    write_text(folder / "index.jsonl", "".join(lines))
 
 
-def read_index(folder: Path, split_hash: str | None = None) -> list[Checkpoint]:
+def index_digest(folder: Path, owner: str) -> str | None:
+    """Hash of an index, whose times do not count; None where there is none."""
+    if not (folder / "index.jsonl").is_file():
+        return None
+    return digest([{**asdict(each), "seconds": None} for each in read_index(folder, owner)])
+
+
+def read_index(folder: Path, owner: str, split_hash: str | None = None) -> list[Checkpoint]:
     """The index of a zoo folder, empty where there is none.
 
     Args:
         folder: The zoo folder.
+        owner: The run or sweep that it must be of.
         split_hash: Hash of the split that all checkpoints must have been trained on, where it is known.
 
     Raises:
@@ -96,25 +93,32 @@ def read_index(folder: Path, split_hash: str | None = None) -> list[Checkpoint]:
     if not path.exists():
         return []
     try:
-        checkpoints = [_checkpoint(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        checkpoints = [_checkpoint(line, owner) for line in path.read_text(encoding="utf-8").splitlines()]
         twice = [name for name, count in Counter(each.file for each in checkpoints).items() if count > 1]
         if twice:
             raise ValueError(f"{twice[0]} occurs twice")
         if split_hash is not None and any(each.split_hash != split_hash for each in checkpoints):
             raise ValueError("it is of another split")
-    except (ValueError, TypeError, RecursionError) as error:
-        raise DamagedFileError(f"{path} is damaged ({error}): delete it and run `gnndiff collect`") from error
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise DamagedFileError(f"{path} is damaged ({error}): delete it, and `gnndiff run` makes it again") from error
     return checkpoints
 
 
-def _checkpoint(line: str) -> Checkpoint:
+def _check(values: dict[str, Any], owner: str) -> str:
+    return digest([owner, values])[:16]
+
+
+def _checkpoint(line: str, owner: str) -> Checkpoint:
     values = json.loads(line)
+    check = values.pop("check", None) if isinstance(values, dict) else None
     names = [entry.name for entry in fields(Checkpoint)]
     if not isinstance(values, dict) or sorted(values) != sorted(names):
         raise ValueError(f"got the line {line[:40]!r}, expected an object with {', '.join(names)}")
     wrong = [name for name in names if not _RIGHT[name](values[name])]
     if wrong:
         raise ValueError(f"got {wrong[0]}={values[wrong[0]]!r}")
+    if check != _check(values, owner):
+        raise ValueError("a line is not as it was written, or is of another run")
     return Checkpoint(**values)
 
 
@@ -145,7 +149,9 @@ _RIGHT: dict[str, Callable[[Any], bool]] = {
 
 
 def complete(folder: Path, checkpoints: list[Checkpoint]) -> list[Checkpoint]:
-    """The checkpoints of those trainings whose files are all there."""
-    there = [checkpoint for checkpoint in checkpoints if (folder / checkpoint.file).exists()]
+    """The checkpoints of those trainings whose files are all there, as they were written."""
+    there = [
+        each for each in checkpoints if (folder / each.file).is_file() and sha256(folder / each.file) == each.sha256
+    ]
     counts = Counter(checkpoint.member for checkpoint in there)
     return [checkpoint for checkpoint in there if counts[checkpoint.member] == checkpoint.siblings]

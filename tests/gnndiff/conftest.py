@@ -17,13 +17,28 @@ TINY = config.Budget(
     members=2,
 )
 
+MINI = config.Budget(
+    trials=3,
+    epochs=4,
+    patience=4,
+    settings=1,
+    initialisations=2,
+    snapshots=2,
+    retrainings=2,
+    generator_steps=10,
+    candidates=4,
+    resamplings=1,
+    members=2,
+)
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _tiny_budgets():
-    """Two budgets that take seconds: one plain, one with every row."""
+    """Budgets that take seconds: one plain, one with every row, and one for runs that are disturbed many times."""
     full = {**vars(TINY), "equal_time_search": True, "full_grid": True}
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(config.BUDGETS, "tiny", TINY)
+        patch.setitem(config.BUDGETS, "mini", MINI)
         patch.setitem(config.BUDGETS, "tiny-full", config.Budget(**full))
         yield
 

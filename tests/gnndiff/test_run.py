@@ -19,7 +19,6 @@ from gnndiff.runs.deliver import Best
 from gnndiff.search import trials
 from gnndiff.stages import STAGES, run_all
 from gnndiff.targets import available
-from gnndiff.zoo import members
 from gnndiff.zoo.members import read_index
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "results.schema.json").read_text())
@@ -86,7 +85,7 @@ CASES = [("wine", "gcn"), ("Wine", "GCN")]
 INTERRUPTIONS = {
     "search": (trials, "train_once", 2),
     "collect": (collect, "train", 2),
-    "collect while writing": (members, "save_file", 3),
+    "collect while writing": (collect, "write_tensors", 3),
     "train": (diffusion, "noise_schedule", 1),
     "generate": (generate, "best", 1),
     "compare": (trials, "train_once", 9),
@@ -109,7 +108,8 @@ def test_an_interrupted_run_ends_in_the_same_table(name, finished, tmp_path, mon
         run_all(Run(config(tmp_path / "run")))
     monkeypatch.undo()
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "zoo").glob("*.safetensors")}
-    indexed = {tmp_path / "run" / "zoo" / checkpoint.file for checkpoint in read_index(tmp_path / "run" / "zoo")}
+    index = read_index(tmp_path / "run" / "zoo", finished.identity_hash)
+    indexed = {tmp_path / "run" / "zoo" / checkpoint.file for checkpoint in index}
 
     assert scores(run_all(Run(config(tmp_path / "run")))) == scores(read_results(finished))
     assert all(path.stat().st_mtime_ns == kept[path] for path in indexed)
@@ -131,7 +131,7 @@ def test_a_finished_run_is_only_read(finished, monkeypatch):
 
 
 def test_zoo_index_tells_all_of_each_checkpoint(finished):
-    index = read_index(finished.folder / "zoo")
+    index = read_index(finished.folder / "zoo", finished.identity_hash)
     assert len(index) == 2 * 2 * 2
     for checkpoint in index:
         assert checkpoint.split_hash == finished.split_hash

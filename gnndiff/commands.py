@@ -1,0 +1,155 @@
+"""The command line: a run and its stages one by one, its table, and predictions of its best network."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from tyro.conf import Positional
+from tyro.extras import SubcommandApp
+
+from gnndiff.benchmark.config import BenchConfig
+from gnndiff.config import RunConfig
+from gnndiff.errors import RunFolderError
+
+app = SubcommandApp()
+
+Config = Annotated[RunConfig, tyro.conf.arg(name="")]
+Bench = Annotated[BenchConfig, tyro.conf.arg(name="")]
+
+
+@app.command
+def run(config: Config = RunConfig()) -> None:  # noqa: B008 - frozen
+    """Search, collect checkpoints, train a generator, generate networks and compare them: all stages in one folder.
+
+    The same command on the same folder goes on where it stopped.
+    """
+    from gnndiff.report.table import print_results
+    from gnndiff.stages import run_all
+
+    opened = _open(config, create=True)
+    with opened.locked():
+        print_results(run_all(opened))
+
+
+@app.command
+def search(config: Config = RunConfig()) -> None:  # noqa: B008 - frozen
+    """First stage of a run: search hyperparameters coarsely."""
+    _stage("search", config)
+
+
+@app.command
+def collect(config: Config = RunConfig()) -> None:  # noqa: B008 - frozen
+    """Second stage of a run: train the best settings several times and keep checkpoints."""
+    _stage("collect", config)
+
+
+@app.command
+def train(config: Config = RunConfig()) -> None:  # noqa: B008 - frozen
+    """Third stage of a run: train the generator on the checkpoints."""
+    _stage("train", config)
+
+
+@app.command
+def generate(config: Config = RunConfig()) -> None:  # noqa: B008 - frozen
+    """Fourth stage of a run: draw networks from the generator and score them by validation."""
+    _stage("generate", config)
+
+
+@app.command
+def compare(config: Config = RunConfig()) -> None:  # noqa: B008 - frozen
+    """Last stage of a run: score all rows of the table and keep the best network."""
+    from gnndiff.report.table import print_results
+
+    print_results(_stage("compare", config))
+
+
+@app.command
+def show(folder: Positional[Path]) -> None:
+    """Print the table of a finished run.
+
+    Args:
+        folder: The run folder. It is only read.
+    """
+    from gnndiff.report.table import print_results
+    from gnndiff.runs.record import read_results
+
+    print_results(read_results(folder))
+
+
+@app.command
+def predict(
+    folder: Positional[Path],
+    task: str | None = None,
+    out: Path = Path("predictions.npz"),
+    model: str | None = None,
+    root: Path | None = None,
+) -> None:
+    """Write predictions of a run's best network.
+
+    Args:
+        folder: The run folder.
+        task: Another task than the run's, of the same form: a name, a folder of .npz files, or FILE.py:FUNCTION.
+        out: The .npz file to write.
+        model: FILE.py:NAME of the run's target, where it was one of your own.
+        root: Folder of raw data files.
+    """
+    from gnndiff.predict import predict_run, save_predictions
+    from gnndiff.resolve import find_target, find_task
+    from gnndiff.runs.folder import Run
+
+    given = None if task is None else find_task(task, root=root)
+    opened = Run.load(folder, target=None if model is None else find_target(model), root=root)
+    arrays = predict_run(opened, given)
+    save_predictions(out, arrays)
+    shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+    print(f"{out}: {shapes}")
+
+
+@app.command
+def bench(config: Bench) -> None:
+    """Compare models on tasks, each tuned with the same effort: a table of test scores with paired intervals.
+
+    The same command with the same --out goes on where it stopped; one with more tasks or models adds to the table.
+    """
+    from gnndiff.benchmark.bench import bench as run_bench
+
+    print(run_bench(**config.arguments).to_markdown())
+
+
+@app.command
+def targets(kind: str | None = None) -> None:
+    """List the targets.
+
+    Args:
+        kind: Those for one kind of task alone, such as node or link.
+    """
+    from gnndiff.targets import available, find
+
+    for name in available():
+        target = find(name)
+        if kind is None or kind in target.kinds:
+            print(f"{name:<12} {', '.join(sorted(target.kinds))}")
+
+
+def _open(config: RunConfig, *, create: bool) -> Any:
+    from gnndiff.runs.folder import Run
+
+    opened = Run(config)
+    if create:
+        opened.create()
+    elif not opened.folder.is_dir():
+        raise RunFolderError(f"{opened.folder} holds no run: run `gnndiff search` first")
+    return opened
+
+
+def _stage(name: str, config: RunConfig) -> Any:
+    from gnndiff.stages import run_stage
+
+    opened = _open(config, create=name == "search")
+    with opened.locked():
+        result = run_stage(opened, name)
+    print(f"{name} finished in {opened.seconds()[name]:.1f} s: {opened.folder}", file=sys.stderr)
+    return result
