@@ -113,7 +113,7 @@ def show(row: Mapping[str, Any]) -> None:
 
 def part_of(files: Files, label: Label, model: str) -> Path:
     """The ledger of one unit, where several processes work."""
-    task = label.name if isinstance(label, GraphTask) else label
+    task = f"{label.name} {label.protocol}" if isinstance(label, GraphTask) else label
     told = re.sub(r"[^\w.=-]+", "-", f"{Path(task).name}-{model}")[:80]
     return files.parts / f"{told}-{hashlib.sha256(f'{task} {model}'.encode()).hexdigest()[:8]}.jsonl"
 
