@@ -86,7 +86,7 @@ def _product(A: Tensor, B: Tensor) -> Tensor:
     differentiable = torch.is_grad_enabled() and (A.requires_grad or B.requires_grad)
     if differentiable or A.is_complex() or A.shape[:-2] != B.shape[:-2] or not A.device.type == B.device.type == "cpu":
         return A @ B
-    left, right = A.detach().numpy(), B.detach().numpy()
+    left, right = (part.detach().numpy() if part.requires_grad else part.numpy() for part in (A, B))
     workers = torch.get_num_threads()
     if A.dim() == 2 or workers == 1 or A.numel() < PARALLEL_ENTRIES or A.shape[-2:].numel() > THREADED_ENTRIES:
         return torch.from_numpy(_matmul(left, right))
