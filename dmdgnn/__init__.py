@@ -2,6 +2,7 @@
 
 from dmdgnn.dmd import DMD
 from dmdgnn.errors import DMDGNNError, FactorizationError, GradientError, InputError, NotFittedError, RankError
+from dmdgnn.multiresolution import MRDMD
 from dmdgnn.operator import LowRankOperator
 from dmdgnn.optimised import OptDMD
 
@@ -9,6 +10,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "DMD",
+    "MRDMD",
     "DMDGNNError",
     "FactorizationError",
     "GradientError",
