@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
 from typing import NamedTuple, NoReturn
 
 import torch
@@ -18,7 +17,7 @@ from dmdgnn.kernels.thin_svd import check_matrix
 
 class Window(NamedTuple):
     """Slow modes (N, k) of the snapshots `start` to `stop - 1`, their factors in a step (k) and amplitudes at `start`
-    (k), complex; k may be 0."""
+    (k), complex, and the `states` that these make (N, stop - start), real where the snapshots are; k may be 0."""
 
     level: int
     start: int
@@ -26,11 +25,7 @@ class Window(NamedTuple):
     modes: Tensor
     eigs: Tensor
     amplitudes: Tensor
-
-    @property
-    def states(self) -> Tensor:
-        """Their sum at each snapshot of the window (N, stop - start), complex."""
-        return self.modes * self.amplitudes @ torch.linalg.vander(self.eigs, N=self.stop - self.start)
+    states: Tensor
 
 
 class MRDMD:
@@ -66,7 +61,6 @@ class MRDMD:
     """
 
     windows: tuple[Window, ...]
-    _complex: bool
 
     def __init__(self, dmd: DMD | None = None, *, levels: int = 3, cycles: float = 1.0) -> None:
         if not (dmd is None or isinstance(dmd, DMD)):
@@ -91,12 +85,13 @@ class MRDMD:
         rounding = max(X.shape) * torch.finfo(X.dtype).eps * float(X.detach().abs().max())
         windows, rest = [], X
         for level in range(self.levels):
-            start = 0
+            start, parts = 0, []
             for states in rest.tensor_split(2**level, dim=1):
                 windows.append(self._window(level, start, states, rounding))
                 start = windows[-1].stop
-            rest = rest - joined(windows, level, X.is_complex())
-        self.windows, self._complex = tuple(windows), X.is_complex()
+                parts.append(states - windows[-1].states)
+            rest = torch.cat(parts, dim=1)
+        self.windows = tuple(windows)
         return self
 
     def _window(self, level: int, start: int, states: Tensor, least: float) -> Window:
@@ -104,7 +99,7 @@ class MRDMD:
         dtype, length = states.dtype.to_complex(), states.size(1)
         if float(states.detach().abs().max()) <= least:
             none = torch.zeros_like(states[:, :0], dtype=dtype)
-            return Window(level, start, start + length, none, none[0], none[0])
+            return Window(level, start, start + length, none, none[0], none[0], torch.zeros_like(states))
         dmd = copy.copy(self.dmd)
         try:
             dmd.fit(states)
@@ -120,7 +115,10 @@ class MRDMD:
         right = (modes.mH @ states.to(dtype) * V.conj()).sum(dim=1)
         amplitudes = torch.linalg.pinv(normal, hermitian=True) @ right * V[:, 0]
         slow = torch.log(eigs).abs() < 2 * math.pi * self.cycles / length
-        return Window(level, start, start + length, modes[:, slow], eigs[slow], amplitudes[slow])
+        modes, eigs, amplitudes = modes[:, slow], eigs[slow], amplitudes[slow]
+        made = modes * amplitudes @ torch.linalg.vander(eigs, N=length)
+        made = made if states.is_complex() else made.real
+        return Window(level, start, start + length, modes, eigs, amplitudes, made)
 
     @property
     def reconstructed_data(self) -> Tensor:
@@ -131,7 +129,7 @@ class MRDMD:
         """What the modes of one level add (N, T), real where the states were."""
         if not 0 <= level < self.levels:
             raise InputError(f"got level={level}, expected 0 to {self.levels - 1}")
-        return joined(self.windows, level, self._complex)
+        return torch.cat([window.states for window in self.windows if window.level == level], dim=1)
 
     @property
     def modes(self) -> Tensor:
@@ -146,13 +144,7 @@ class MRDMD:
     def __getattr__(self, name: str) -> NoReturn:
         if name not in MRDMD.__annotations__ and not hasattr(type(self), name):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        raise NotFittedError(f"this MRDMD has no {name.strip('_')} yet, call fit first")
+        raise NotFittedError(f"this MRDMD has no {name} yet, call fit first")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.dmd!r}, levels={self.levels}, cycles={self.cycles})"
-
-
-def joined(windows: Sequence[Window], level: int, complex_: bool) -> Tensor:
-    """The states of the windows of a level, one after another (N, T)."""
-    states = torch.cat([window.states for window in windows if window.level == level], dim=1)
-    return states if complex_ else states.real

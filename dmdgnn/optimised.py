@@ -10,6 +10,7 @@ from typing import Literal, NoReturn, get_args
 import torch
 from torch import Tensor
 
+from dmdgnn.bagging import Trials
 from dmdgnn.errors import InputError, NotFittedError, RankError
 from dmdgnn.first_rates import Start, by_frequencies, by_integrals, leading
 from dmdgnn.kernels.robust import check_finite
@@ -20,8 +21,6 @@ RateConstraint = Literal["stable", "imaginary", "conjugate"]
 RATE_CONSTRAINTS = get_args(RateConstraint)
 # A start is good that leaves at most this many times what the best matrix of the rank leaves.
 GOOD_START = 1.5
-# Entries of the snapshots of all trials that are fitted at a time: 128 MB.
-TRIAL_ENTRIES = 2**23
 
 
 class OptDMD:
@@ -162,7 +161,8 @@ class OptDMD:
         self.amplitudes = (self._sizes * torch.exp(-self._rates.real.clamp(min=0))).to(dtype.to_real())
         if self.trials:
             with torch.no_grad():
-                spread = self._spread(compressed, scaled, state.rates, restriction).gather(-1, order)
+                trials = Trials(self.trials, self.share, self.seed)
+                spread = trials.deviation(compressed, scaled, state.rates, restriction).gather(-1, order)
             self.deviation = (shaped(spread) / span).to(dtype)
         if not bool(converged.all()):
             warnings.warn(
@@ -210,33 +210,6 @@ class OptDMD:
                     restriction = restriction._replace(partner=partner)
         state, converged = minimise(state, precise, times, restriction)
         return state, restriction, converged
-
-    def _spread(self, H: Tensor, times: Tensor, rates: Tensor, restriction: Restriction) -> Tensor:
-        """Standard errors (batch, r) from fits to random shares of the snapshots."""
-        batch, size, width = H.shape
-        count = round(self.share * size)
-        if not rates.size(-1) < count < size:
-            raise InputError(
-                f"got share={self.share} of {size} snapshots, expected one that leaves more than {rates.size(-1)} and "
-                "not all of them"
-            )
-        chance = torch.rand(self.trials, size, generator=torch.Generator().manual_seed(self.seed))
-        kept = chance.argsort(dim=-1)[:, :count].sort(dim=-1).values.to(H.device)
-        found = []
-        for trials in kept.split(max(1, TRIAL_ENTRIES // (batch * count * width))):
-            repeats = len(trials)
-            partner = restriction.partner
-            if partner is not None:
-                partner = partner.repeat_interleave(repeats, dim=0)
-            chosen = H[:, trials].to(torch.complex128).flatten(0, 1), times[:, trials].flatten(0, 1)
-            state = State.at(rates.repeat_interleave(repeats, dim=0), *chosen)
-            state, _ = minimise(state, *chosen, restriction._replace(partner=partner))
-            found.append(state.rates.view(batch, repeats, -1))
-        parts = torch.view_as_real(torch.cat(found, dim=1))
-        # Half of what lies between the quantiles of a deviation on each side: trials that went astray do not count.
-        low, high = parts.quantile(torch.tensor([0.1587, 0.8413], dtype=parts.dtype, device=parts.device), dim=1)
-        # A share of the snapshots varies about all of them by (size - count) / count of the variance of these.
-        return torch.view_as_complex(((high - low) / 2 * math.sqrt(count / (size - count))).contiguous())
 
     def interval(self, level: float = 0.95) -> tuple[Tensor, Tensor]:
         """Bounds (*batch, r) within which real and imaginary parts of the rates each lie with a probability of `level`,
