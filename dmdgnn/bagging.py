@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dmdgnn.errors import InputError
-from dmdgnn.variable_projection import Restriction, State, minimise
+from dmdgnn.variable_projection import Restriction, State, heavy, light, minimise
 
 # Entries of the snapshots of all trials that are fitted at a time: 128 MB.
 ENTRIES = 2**23
@@ -41,11 +41,12 @@ class Trials(NamedTuple):
             repeats = len(trials)
             partner = restriction.partner
             if partner is not None:
-                partner = partner.repeat_interleave(repeats, dim=0)
+                partner = light(partner.repeat_interleave(repeats, dim=0))
             chosen = H[:, trials].to(torch.complex128).flatten(0, 1), times[:, trials].flatten(0, 1)
-            state = State.at(rates.repeat_interleave(repeats, dim=0), *chosen)
-            state, _ = minimise(state, *chosen, restriction._replace(partner=partner))
-            found.append(state.rates.view(batch, repeats, -1))
+            precise, at = map(light, chosen)
+            state = State.at(light(rates.repeat_interleave(repeats, dim=0)), precise, at)
+            state, _ = minimise(state, precise, at, restriction._replace(partner=partner))
+            found.append(heavy(state.rates).view(batch, repeats, -1))
         parts = torch.view_as_real(torch.cat(found, dim=1))
         # Half of what lies between the quantiles of a deviation on each side: trials that went astray do not count.
         low, high = parts.quantile(torch.tensor([0.1587, 0.8413], dtype=parts.dtype, device=parts.device), dim=1)

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Collection, Sequence
 from typing import Literal, NoReturn, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,7 +16,18 @@ from dmdgnn.errors import InputError, NotFittedError, RankError
 from dmdgnn.first_rates import Start, by_frequencies, by_integrals, leading
 from dmdgnn.kernels.robust import check_finite
 from dmdgnn.kernels.truncation import Rank, Truncation, rounding_level
-from dmdgnn.variable_projection import Restriction, State, Stationary, coefficients, exponentials, half_square, minimise
+from dmdgnn.variable_projection import (
+    Restriction,
+    State,
+    Stationary,
+    coefficients,
+    exponentials,
+    half_square,
+    heavy,
+    light,
+    minimise,
+    namespace,
+)
 
 RateConstraint = Literal["stable", "imaginary", "conjugate"]
 RATE_CONSTRAINTS = get_args(RateConstraint)
@@ -139,10 +151,10 @@ class OptDMD:
             compressed = torch.linalg.qr(real.mT).R.mT if real.size(-1) > real.size(-2) else real
             rank = self._rank(compressed, X)
             state, restriction, converged = self._search(compressed, scaled, rank)
-        held = restriction.held(state.rates, state.slope)
         H = H.to(torch.complex128)
         rates = state.rates
         if torch.is_grad_enabled() and (H.requires_grad or scaled.requires_grad):
+            held = restriction.held(state.rates, state.slope)
             rates = restriction.nearest(Stationary.apply(H, scaled, rates, held))
 
         Phi = exponentials(rates, scaled)
@@ -186,18 +198,19 @@ class OptDMD:
 
     def _search(self, H: Tensor, times: Tensor, rank: int) -> tuple[State, Restriction, Tensor]:
         """From a start that leaves hardly more than any rank-r matrix does, else from the better of two."""
-        paired, precise = not H.is_complex(), H.to(torch.complex128)
+        precise, moments = light(H.to(torch.complex128)), light(times)
         restriction = Restriction("stable" in self.constraint, "imaginary" in self.constraint)
 
         def at(start: Start) -> tuple[State, Restriction]:
-            own = restriction._replace(partner=start.partner if paired else None)
-            return State.at(own.nearest(start.rates), precise, times), own
+            own = restriction if H.is_complex() else restriction._replace(partner=light(start.partner))
+            with np.errstate(all="ignore"):
+                return State.at(own.nearest(light(start.rates)), precise, moments), own
 
         U, S = leading(H, rank)
         state = None
         if S.size(-1) == rank:
             state, restriction = at(by_integrals(U, times))
-            least = (half_square(precise) - S.square().sum(dim=-1) / 2).clamp(min=0)
+            least = (half_square(precise) - light(S.square().sum(dim=-1)) / 2).clip(min=0)
         if state is None or not bool((state.value <= GOOD_START * least).all()):
             other, own = at(by_frequencies(U * S.unsqueeze(-2), times, rank))
             if state is None:
@@ -205,11 +218,13 @@ class OptDMD:
             else:
                 better = ~(state.value <= other.value)
                 state = other.where(better, state)
-                if restriction.partner is not None and own.partner is not None:
-                    partner = torch.where(better.unsqueeze(-1), own.partner, restriction.partner)
+                if restriction.partner is not None:
+                    partner = namespace(better).where(better[:, None], own.partner, restriction.partner)
                     restriction = restriction._replace(partner=partner)
-        state, converged = minimise(state, precise, times, restriction)
-        return state, restriction, converged
+        state, converged = minimise(state, precise, moments, restriction)
+        if restriction.partner is not None:
+            restriction = restriction._replace(partner=heavy(restriction.partner))
+        return State(*map(heavy, state)), restriction, heavy(converged)
 
     def interval(self, level: float = 0.95) -> tuple[Tensor, Tensor]:
         """Bounds (*batch, r) within which real and imaginary parts of the rates each lie with a probability of `level`,

@@ -80,6 +80,16 @@ class Restriction(NamedTuple):
         return parts[..., :rank] + 1j * parts[..., rank:]
 
 
+def light(tensor: Tensor) -> Array:
+    """A tensor as an array of NumPy where it is on the CPU."""
+    return tensor.numpy(force=True) if tensor.device.type == "cpu" else tensor
+
+
+def heavy(array: Array) -> Tensor:
+    """An array of either kind as a tensor."""
+    return torch.from_numpy(array) if isinstance(array, np.ndarray) else array
+
+
 def namespace(array: Array) -> Any:
     """The module of an array's functions."""
     return np if isinstance(array, np.ndarray) else torch
@@ -165,9 +175,8 @@ def half_square(H: Array) -> Array:
     return namespace(H).linalg.vecdot(flat, flat).real / 2
 
 
-def minimise(
-    state: State, H: Tensor, times: Tensor, restriction: Restriction, steps: int = 500
-) -> tuple[State, Tensor]:
+@np.errstate(all="ignore")
+def minimise(state: State, H: Array, times: Array, restriction: Restriction, steps: int = 500) -> tuple[State, Array]:
     """The state at a minimum near this one, and for which of the batch it is one (batch).
 
     Args:
@@ -177,16 +186,6 @@ def minimise(
         restriction: What holds for the rates.
         steps: Most steps, accepted or not.
     """
-    if H.device.type != "cpu":
-        return _minimise(state, H, times, restriction, steps)
-    partner = None if restriction.partner is None else restriction.partner.numpy()
-    arrays = State(*map(_numpy, state)), _numpy(H), _numpy(times)
-    with np.errstate(all="ignore"):
-        found, converged = _minimise(*arrays, restriction._replace(partner=partner), steps)
-    return State(*map(torch.from_numpy, found)), torch.from_numpy(converged)
-
-
-def _minimise(state: State, H: Array, times: Array, restriction: Restriction, steps: int) -> tuple[State, Array]:
     # What decides is in NumPy in any case.
     total, value = _numpy(half_square(H)), _numpy(state.value)
     damping, growth = np.full_like(total, 1e-2), np.full_like(total, 2)
@@ -214,10 +213,9 @@ def _minimise(state: State, H: Array, times: Array, restriction: Restriction, st
             return state._replace(rates=rates), _like(converged | last, H)
         new = State.at(candidate, H, times)
         new_value = _numpy(new.value)
-        with np.errstate(all="ignore"):
-            gain = value - new_value
-            better = gain > 0
-            factor = np.clip(1 - (2 * gain / predicted - 1) ** 3, 1 / 3, 2)
+        gain = value - new_value
+        better = gain > 0
+        factor = np.clip(1 - (2 * gain / predicted - 1) ** 3, 1 / 3, 2)
         damping = np.where(active, damping * np.where(better, factor, growth), damping)
         growth = np.where(better, 2, 2 * growth)
         better &= active
