@@ -7,6 +7,7 @@ from types import ModuleType
 
 from dmdgnn.dmd import DMD
 from dmdgnn.errors import DMDGNNError, FactorizationError, GradientError, InputError, NotFittedError, RankError
+from dmdgnn.multiresolution import MRDMD
 from dmdgnn.operator import LowRankOperator
 from dmdgnn.optimised import OptDMD
 
@@ -14,6 +15,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "DMD",
+    "MRDMD",
     "DMDGNNError",
     "FactorizationError",
     "GradientError",
