@@ -117,8 +117,8 @@ class MRDMD:
         slow = torch.log(eigs).abs() < 2 * math.pi * self.cycles / length
         modes, eigs, amplitudes = modes[:, slow], eigs[slow], amplitudes[slow]
         made = modes * amplitudes @ torch.linalg.vander(eigs, N=length)
-        made = made if states.is_complex() else made.real
-        return Window(level, start, start + length, modes, eigs, amplitudes, made)
+        parts = modes, eigs, amplitudes, made if states.is_complex() else made.real
+        return Window(level, start, start + length, *parts)
 
     @property
     def reconstructed_data(self) -> Tensor:

@@ -16,10 +16,10 @@ from dmdgnn.errors import InputError, NotFittedError, RankError
 from dmdgnn.first_rates import Start, by_frequencies, by_integrals, leading
 from dmdgnn.kernels.robust import check_finite
 from dmdgnn.kernels.truncation import Rank, Truncation, rounding_level
+from dmdgnn.stationary import Stationary
 from dmdgnn.variable_projection import (
     Restriction,
     State,
-    Stationary,
     coefficients,
     exponentials,
     half_square,
