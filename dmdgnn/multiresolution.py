@@ -11,7 +11,6 @@ from torch import Tensor
 
 from dmdgnn.dmd import DMD
 from dmdgnn.errors import InputError, NotFittedError, RankError
-from dmdgnn.kernels.robust import check_finite
 from dmdgnn.kernels.thin_svd import check_matrix
 from dmdgnn.options import is_integer, is_number
 from dmdgnn.precision import full_precision
@@ -84,7 +83,6 @@ class MRDMD:
         shortest, least = X.size(1) // 2 ** (self.levels - 1), self.dmd.delays + 1
         if shortest < least:
             raise InputError(f"got levels={self.levels}, for windows of {shortest} states, expected {least}: use fewer")
-        check_finite("X", X)
         rounding = max(X.shape) * torch.finfo(X.dtype).eps * float(X.detach().abs().max())
         windows, rest = [], X
         for level in range(self.levels):
@@ -103,10 +101,10 @@ class MRDMD:
         if float(states.detach().abs().max()) <= least:
             none = torch.zeros_like(states[:, :0], dtype=dtype)
             return Window(level, start, start + length, none, none[0], none[0], torch.zeros_like(states))
-        dmd = copy.copy(self.dmd)
         try:
-            dmd.fit(states)
+            dmd = copy.copy(self.dmd).fit(states)
         except RankError:
+            dmd = copy.copy(self.dmd)
             dmd.truncation = DMD().truncation
             dmd.fit(states)
         modes, eigs = dmd.modes[: len(states)].to(dtype), dmd.eigs.to(dtype)

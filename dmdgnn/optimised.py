@@ -18,10 +18,10 @@ from dmdgnn.kernels.robust import check_finite
 from dmdgnn.kernels.truncation import Rank, Truncation, rounding_level
 from dmdgnn.options import is_integer, is_number
 from dmdgnn.precision import double_of, full_precision
+from dmdgnn.stationary import Stationary
 from dmdgnn.variable_projection import (
     Restriction,
     State,
-    Stationary,
     coefficients,
     exponentials,
     half_square,
