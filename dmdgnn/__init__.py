@@ -15,6 +15,7 @@ from dmdgnn.errors import (
     NotFittedError,
     RankError,
 )
+from dmdgnn.multiresolution import MRDMD
 from dmdgnn.operator import LowRankOperator
 from dmdgnn.optimised import OptDMD
 
@@ -22,6 +23,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "DMD",
+    "MRDMD",
     "DMDGNNError",
     "FactorizationError",
     "FileError",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
@@ -30,6 +31,7 @@ class Choice(Evolution):
         residual: float | None = None,
         frequency: tuple[float, float] | None = None,
         where: Tensor | None = None,
+        index: Sequence[int] | Tensor | None = None,
     ) -> Self:
         r"""The estimate with some of its modes only: :math:`K = \sum_i \phi_i \lambda_i \psi_i^H` over those kept.
 
@@ -41,13 +43,14 @@ class Choice(Evolution):
             frequency: Keep those whose frequency, its sign aside, is from the first to the second number, in cycles in
                 the unit of `dt`.
             where: Keep those where this is true, bool (*batch, r).
+            index: Keep those at these places, from 0 or from -1 backwards, the same in each matrix of a batch.
 
         Returns:
             Another estimate, in which the modes have the amplitudes that they had. The members of a batch that keep
             fewer modes than others get modes and eigenvalues of zero at the end.
 
         Raises:
-            InputError: No mode is left, `where` splits a pair, or an argument is out of range.
+            InputError: No mode is left, `where` or `index` splits a pair, or an argument is out of range.
 
         >>> from dmdgnn import DMD
         >>> series = torch.tensor([[0.9], [0.5]], dtype=torch.float64) ** torch.arange(6)
@@ -73,10 +76,28 @@ class Choice(Evolution):
         if where is not None:
             if not isinstance(where, Tensor) or where.dtype != torch.bool or where.shape != self.eigs.shape:
                 raise InputError(f"got where={where!r}, expected a bool tensor of shape {tuple(self.eigs.shape)}")
-            if not torch.equal(self._of_pairs(where), where):
-                raise InputError("`where` keeps one mode of a conjugate pair: keep both, or none")
-            kept = kept & where
+            kept = kept & self._whole_pairs("where", where)
+        if index is not None:
+            kept = kept & self._whole_pairs("index", self._at(index))
         return self._kept(self._order(by), kept, count)
+
+    def _at(self, index: Sequence[int] | Tensor) -> Tensor:
+        """Where places are named, bool (*batch, r)."""
+        rank = self.eigs.size(-1)
+        places = index.tolist() if isinstance(index, Tensor) else index
+        listed = isinstance(places, list | tuple | range) and len(places) > 0
+        if not listed or not all(is_integer(place) and -rank <= place < rank for place in places):
+            raise InputError(
+                f"got index={index!r}, expected a list of integers from {-rank} to {rank - 1}, at least one"
+            )
+        named = torch.zeros_like(self.eigs, dtype=torch.bool)
+        named[..., list(places)] = True
+        return named
+
+    def _whole_pairs(self, name: str, where: Tensor) -> Tensor:
+        if not torch.equal(self._of_pairs(where), where):
+            raise InputError(f"`{name}` keeps one mode of a conjugate pair: keep both, or none")
+        return where
 
     def _order(self, by: Order | None) -> Tensor:
         if by == "residual":

@@ -12,7 +12,7 @@ from dmdgnn.constraints import fit_constrained
 from dmdgnn.errors import InputError
 from dmdgnn.factors import Factorisation
 from dmdgnn.kernels.ragged import Ragged
-from dmdgnn.kernels.robust import check_finite, robust
+from dmdgnn.kernels.robust import all_finite, check_finite, robust
 from dmdgnn.kernels.rows import apply, inner
 from dmdgnn.options import is_state_constraint
 from dmdgnn.precision import precise
@@ -67,7 +67,7 @@ class Estimate(Choice):
         eigs, W = eigs.gather(-1, order), W.take_along_dim(order.unsqueeze(-2), dim=-1)
         dtype = self._dtype.to_complex() if eigs.is_complex() else self._dtype.to_real()
         self.eigs, self._W = eigs.to(K.device, dtype), W.to(K.device)
-        if not bool(self.eigs.detach().isfinite().all()):
+        if not all_finite(self.eigs):
             raise InputError(f"eigenvalues overflow {self._dtype}: scale Y down, or fit in torch.float64")
 
     def _assemble(self, U: Tensor, forward: Tensor | None, K: Tensor, ragged: Ragged | None) -> None:

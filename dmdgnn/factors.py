@@ -12,7 +12,7 @@ from dmdgnn.errors import InputError
 from dmdgnn.kernels.autograd import LeadingSubspace
 from dmdgnn.kernels.moments import Moments
 from dmdgnn.kernels.ragged import Ragged
-from dmdgnn.kernels.robust import check_finite
+from dmdgnn.kernels.robust import all_finite, check_finite
 from dmdgnn.kernels.rows import apply, inner
 from dmdgnn.kernels.thin_svd import Method, ThinSVD, right_svd, thin_svd
 from dmdgnn.kernels.truncation import Truncation
@@ -94,7 +94,7 @@ class Factorisation(NamedTuple):
             turn = self._turn(encoder, LeadingSubspace.apply(fitted, Q) if differentiable else Q)
             encoder, U = encoder.turned(turn), apply(U, turn)
         projected = inner(U, Y)
-        if not bool(projected.isfinite().all()):
+        if not all_finite(projected):
             check_finite("Y", Y)
             raise InputError("products of X and Y overflow: scale both down")
         forward = apply(Y, encoder.forward).to(dtype) if self.exact else None

@@ -66,7 +66,7 @@ def edges(data: Data) -> tuple[Tensor, Tensor | None]:
 
 def is_sparse(value: Any) -> bool:
     """Whether a value is a sparse tensor of any layout, those in blocks, which PyG does not count, too."""
-    return is_pyg_sparse(value) or (isinstance(value, Tensor) and value.layout != torch.strided)
+    return value.layout != torch.strided if isinstance(value, Tensor) else is_pyg_sparse(value)
 
 
 def check_index(edge_index: Any) -> None:

@@ -7,23 +7,34 @@ import warnings
 from collections.abc import Collection, Sequence
 from typing import Literal, NoReturn, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from dmdgnn.bagging import Trials
 from dmdgnn.errors import InputError, NotFittedError, RankError
 from dmdgnn.first_rates import Start, by_frequencies, by_integrals, leading
 from dmdgnn.kernels.robust import check_finite
 from dmdgnn.kernels.truncation import Rank, Truncation, rounding_level
 from dmdgnn.options import is_integer, is_number
 from dmdgnn.precision import double_of, full_precision
-from dmdgnn.variable_projection import Restriction, State, Stationary, coefficients, exponentials, half_square, minimise
+from dmdgnn.stationary import Stationary
+from dmdgnn.variable_projection import (
+    Restriction,
+    State,
+    coefficients,
+    exponentials,
+    half_square,
+    heavy,
+    light,
+    minimise,
+    namespace,
+)
 
 RateConstraint = Literal["stable", "imaginary", "conjugate"]
 RATE_CONSTRAINTS = get_args(RateConstraint)
 # A start is good that leaves at most this many times what the best matrix of the rank leaves.
 GOOD_START = 1.5
-# Entries of the snapshots of all trials that are fitted at a time: 128 MB.
-TRIAL_ENTRIES = 2**23
 
 
 class OptDMD:
@@ -143,10 +154,10 @@ class OptDMD:
             compressed = torch.linalg.qr(real.mT).R.mT if real.size(-1) > real.size(-2) else real
             rank = self._rank(compressed, X)
             state, restriction, converged = self._search(compressed, scaled, rank)
-        held = restriction.held(state.rates, state.slope)
         H = H.to(torch.complex128)
         rates = state.rates
         if torch.is_grad_enabled() and (H.requires_grad or scaled.requires_grad):
+            held = restriction.held(state.rates, state.slope)
             rates = restriction.nearest(Stationary.apply(H, scaled, rates, held))
 
         Phi = exponentials(rates, scaled)
@@ -165,7 +176,8 @@ class OptDMD:
         self.amplitudes = (self._sizes * torch.exp(-self._rates.real.clamp(min=0))).to(dtype.to_real())
         if self.trials:
             with torch.no_grad():
-                spread = self._spread(compressed, scaled, state.rates, restriction).gather(-1, order)
+                trials = Trials(self.trials, self.share, self.seed)
+                spread = trials.deviation(compressed, scaled, state.rates, restriction).gather(-1, order)
             self.deviation = (shaped(spread) / span).to(dtype)
         if not bool(converged.all()):
             warnings.warn(
@@ -189,18 +201,19 @@ class OptDMD:
 
     def _search(self, H: Tensor, times: Tensor, rank: int) -> tuple[State, Restriction, Tensor]:
         """From a start that leaves hardly more than any rank-r matrix does, else from the better of two."""
-        paired, precise = not H.is_complex(), H.to(torch.complex128)
+        precise, moments = light(H.to(torch.complex128)), light(times)
         restriction = Restriction("stable" in self.constraint, "imaginary" in self.constraint)
 
         def at(start: Start) -> tuple[State, Restriction]:
-            own = restriction._replace(partner=start.partner if paired else None)
-            return State.at(own.nearest(start.rates), precise, times), own
+            own = restriction if H.is_complex() else restriction._replace(partner=light(start.partner))
+            with np.errstate(all="ignore"):
+                return State.at(own.nearest(light(start.rates)), precise, moments), own
 
         U, S = leading(H, rank)
         state = None
         if S.size(-1) == rank:
             state, restriction = at(by_integrals(U, times))
-            least = (half_square(precise) - S.square().sum(dim=-1) / 2).clamp(min=0)
+            least = (half_square(precise) - light(S.square().sum(dim=-1)) / 2).clip(min=0)
         if state is None or not bool((state.value <= GOOD_START * least).all()):
             other, own = at(by_frequencies(U * S.unsqueeze(-2), times, rank))
             if state is None:
@@ -208,38 +221,13 @@ class OptDMD:
             else:
                 better = ~(state.value <= other.value)
                 state = other.where(better, state)
-                if restriction.partner is not None and own.partner is not None:
-                    partner = torch.where(better.unsqueeze(-1), own.partner, restriction.partner)
+                if restriction.partner is not None:
+                    partner = namespace(better).where(better[:, None], own.partner, restriction.partner)
                     restriction = restriction._replace(partner=partner)
-        state, converged = minimise(state, precise, times, restriction)
-        return state, restriction, converged
-
-    def _spread(self, H: Tensor, times: Tensor, rates: Tensor, restriction: Restriction) -> Tensor:
-        """Standard errors (batch, r) from fits to random shares of the snapshots."""
-        batch, size, width = H.shape
-        count = round(self.share * size)
-        if not rates.size(-1) < count < size:
-            raise InputError(
-                f"got share={self.share} of {size} snapshots, expected one that leaves more than {rates.size(-1)} and "
-                "not all of them"
-            )
-        chance = torch.rand(self.trials, size, generator=torch.Generator().manual_seed(self.seed))
-        kept = chance.argsort(dim=-1)[:, :count].sort(dim=-1).values.to(H.device)
-        found = []
-        for trials in kept.split(max(1, TRIAL_ENTRIES // (batch * count * width))):
-            repeats = len(trials)
-            partner = restriction.partner
-            if partner is not None:
-                partner = partner.repeat_interleave(repeats, dim=0)
-            chosen = H[:, trials].to(torch.complex128).flatten(0, 1), times[:, trials].flatten(0, 1)
-            state = State.at(rates.repeat_interleave(repeats, dim=0), *chosen)
-            state, _ = minimise(state, *chosen, restriction._replace(partner=partner))
-            found.append(state.rates.view(batch, repeats, -1))
-        parts = torch.view_as_real(torch.cat(found, dim=1))
-        # Half of what lies between the quantiles of a deviation on each side: trials that went astray do not count.
-        low, high = parts.quantile(torch.tensor([0.1587, 0.8413], dtype=parts.dtype, device=parts.device), dim=1)
-        # A share of the snapshots varies about all of them by (size - count) / count of the variance of these.
-        return torch.view_as_complex(((high - low) / 2 * math.sqrt(count / (size - count))).contiguous())
+        state, converged = minimise(state, precise, moments, restriction)
+        if restriction.partner is not None:
+            restriction = restriction._replace(partner=heavy(restriction.partner))
+        return State(*map(heavy, state)), restriction, heavy(converged)
 
     def interval(self, level: float = 0.95) -> tuple[Tensor, Tensor]:
         """Bounds (*batch, r) within which real and imaginary parts of the rates each lie with a probability of `level`,

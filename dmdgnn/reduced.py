@@ -32,6 +32,10 @@ class Encoder(NamedTuple):
     @classmethod
     def of_svd(cls, S: Tensor, V: Tensor) -> Encoder:
         """From singular triplets; those that are zero give columns of zeros."""
+        if S.dim() == 1:  # of a single matrix, none is zero
+            scale = S[:1].unsqueeze(-1)
+            shares = S / scale
+            return cls(V / S, V * shares, shares.squeeze(0).square(), scale)
         present = S > 0
         scale = torch.where(present[..., :1], S[..., :1], 1).unsqueeze(-1)
         whiten = V / torch.where(present, S, 1).unsqueeze(-2)
@@ -114,7 +118,9 @@ class Reduced(NamedTuple):
     def of(cls, encoder: Encoder, projected: Tensor) -> Reduced:
         """From :math:`U^H Y` (*batch, r, F)."""
         projected = projected / encoder.scale
-        present = (encoder.whiten != 0).any(dim=-2)
+        whiten = encoder.whiten
+        # A single matrix lacks none.
+        present = (whiten != 0).any(dim=-2) if whiten.dim() > 2 else whiten.new_ones(whiten.size(1), dtype=torch.bool)
         return cls(projected @ encoder.spread, encoder.gram, projected, present)
 
     def truncate(self, rank: int) -> Reduced:

@@ -105,6 +105,8 @@ def stacked(states: Tensor, delays: int) -> Tensor:
 
 def _columns(matrix: Tensor, places: list[int]) -> Tensor:
     """A copy of some columns."""
+    if len(places) == 1:
+        return column(matrix, places[0])
     return torch.cat([column(matrix, place) for place in places], dim=-1)
 
 

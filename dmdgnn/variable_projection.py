@@ -19,12 +19,11 @@ decomposition" (https://arxiv.org/abs/1704.02343).
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 # Predicted relative decrease under which a step is the last: rates are then within a thousandth of their
 # standard errors.
@@ -32,6 +31,8 @@ TOLERANCE = 1e-11
 # Relative size of residuals that rounding alone leaves.
 ROUNDING = 2e-15
 MOST_DAMPING = 1e14
+# A tensor or an array of NumPy, whose operations on a few numbers take a third of the time.
+Array: TypeAlias = Any
 
 
 class Restriction(NamedTuple):
@@ -45,90 +46,136 @@ class Restriction(NamedTuple):
 
     stable: bool = False
     imaginary: bool = False
-    partner: Tensor | None = None
+    partner: Array | None = None
 
-    def nearest(self, rates: Tensor) -> Tensor:
+    def nearest(self, rates: Array) -> Array:
         """Rates that are as they are to be."""
         if self.partner is not None:
-            rates = (rates + rates.gather(-1, self.partner).conj()) / 2
+            rates = (rates + taken(rates, self.partner).conj()) / 2
         if self.imaginary:
-            return torch.complex(torch.zeros_like(rates.real), rates.imag)
-        return torch.complex(rates.real.clamp(max=0), rates.imag) if self.stable else rates
+            return 1j * rates.imag
+        return rates.real.clip(max=0) + 1j * rates.imag if self.stable else rates
 
-    def held(self, rates: Tensor, slope: Tensor) -> Tensor:
+    def held(self, rates: Array, slope: Array) -> Array:
         """Which real and imaginary parts (batch, 2 r) cannot follow the slope."""
-        real = torch.full_like(rates.real, self.imaginary, dtype=torch.bool)
+        xp = namespace(rates)
+        real = xp.full_like(rates.real, self.imaginary, dtype=xp.bool)
         if self.stable:
             real |= (rates.real >= 0) & (slope.real > 0)
-        return torch.cat([real, torch.zeros_like(real)], dim=-1)
+        return xp.concatenate([real, xp.zeros_like(real)], -1)
 
-    def step(self, rates: Tensor, slope: Tensor, normal: Tensor) -> Tensor:
+    def step(self, rates: Array, slope: Array, normal: Array) -> Array:
         """The solution of `normal` times step = `slope` among the real and imaginary parts that are not held."""
         if not (self.stable or self.imaginary):
-            return torch.linalg.solve_ex(normal, slope)[0]
-        free = (~self.held(rates, slope)).to(slope.real)
-        top, bottom = torch.cat([normal.real, -normal.imag], dim=-1), torch.cat([normal.imag, normal.real], dim=-1)
-        matrix = torch.cat([top, bottom], dim=-2) * (free.unsqueeze(-1) * free.unsqueeze(-2))
-        right = torch.cat([slope.real, slope.imag], dim=-1) * free
-        return torch.complex(*torch.linalg.solve_ex(matrix + torch.diag_embed(1 - free), right)[0].chunk(2, dim=-1))
+            return solved(normal, slope[..., None])[..., 0]
+        concatenate = namespace(rates).concatenate
+        free = ~self.held(rates, slope)
+        top, bottom = concatenate([normal.real, -normal.imag], -1), concatenate([normal.imag, normal.real], -1)
+        matrix = concatenate([top, bottom], -2) * (free[..., None] & free[..., None, :])
+        right = concatenate([slope.real, slope.imag], -1) * free
+        held = identity(matrix) * ~free[..., None]
+        parts = solved(matrix + held, right[..., None])[..., 0]
+        rank = rates.shape[-1]
+        return parts[..., :rank] + 1j * parts[..., rank:]
 
 
-def exponentials(rates: Tensor, times: Tensor) -> Tensor:
+def light(tensor: Tensor) -> Array:
+    """A tensor as an array of NumPy where it is on the CPU."""
+    return tensor.numpy(force=True) if tensor.device.type == "cpu" else tensor
+
+
+def heavy(array: Array) -> Tensor:
+    """An array of either kind as a tensor."""
+    return torch.from_numpy(array) if isinstance(array, np.ndarray) else array
+
+
+def namespace(array: Array) -> Any:
+    """The module of an array's functions."""
+    return np if isinstance(array, np.ndarray) else torch
+
+
+def identity(like: Array) -> Array:
+    size = like.shape[-1]
+    if isinstance(like, np.ndarray):
+        return np.eye(size, dtype=like.dtype)
+    return torch.eye(size, dtype=like.dtype, device=like.device)
+
+
+def adjoint(matrix: Array) -> Array:
+    return matrix.conj().mT
+
+
+def taken(rates: Array, index: Array) -> Array:
+    """Entries of each row by their index."""
+    return np.take_along_axis(rates, index, -1) if isinstance(rates, np.ndarray) else rates.gather(-1, index)
+
+
+def solved(matrix: Array, right: Array) -> Array:
+    """The solution, which a singular matrix makes infinite or NaN."""
+    if not isinstance(matrix, np.ndarray):
+        return torch.linalg.solve_ex(matrix, right)[0]
+    try:
+        return np.linalg.solve(matrix, right)
+    except np.linalg.LinAlgError:
+        return torch.linalg.solve_ex(torch.from_numpy(matrix), torch.from_numpy(right))[0].numpy()
+
+
+def exponentials(rates: Array, times: Array) -> Array:
     """Columns exp(rate t) (*batch, T, r), in units of the largest entry that each has for times from 0 to 1."""
-    growth = rates.real.clamp(min=0).unsqueeze(-2)
-    return torch.exp(times.unsqueeze(-1) * rates.unsqueeze(-2) - growth)
+    growth = rates.real.clip(min=0)[..., None, :]
+    return namespace(rates).exp(times[..., None] * rates[..., None, :] - growth)
 
 
-def coefficients(Phi: Tensor, H: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def coefficients(Phi: Array, H: Array) -> tuple[Array, Array, Array]:
     """The least squares solution B (*batch, r, K), an orthonormal basis Q (*batch, T, r) of the columns of Phi, and
     Q^H H.
 
     Rows of a tiny multiple of the identity keep B finite where columns of Phi coincide."""
-    size, rank = Phi.shape[-2:]
-    tiny = torch.eye(rank, dtype=Phi.dtype, device=Phi.device).mul_(size * torch.finfo(Phi.dtype).eps)
-    Q, R = torch.linalg.qr(torch.cat([Phi, tiny.expand(*Phi.shape[:-2], rank, rank)], dim=-2))
+    xp, (size, rank) = namespace(Phi), Phi.shape[-2:]
+    tiny = identity(Phi) * (size * float(xp.finfo(Phi.dtype).eps))
+    Q, R = xp.linalg.qr(xp.concatenate([Phi, xp.broadcast_to(tiny, (*Phi.shape[:-2], rank, rank))], -2))
     Q = Q[..., :size, :]
-    C = Q.mH @ H
-    return torch.linalg.solve_triangular(R, C, upper=True), Q, C
+    C = adjoint(Q) @ H
+    return solved(R, C) if xp is np else torch.linalg.solve_triangular(R, C, upper=True), Q, C
 
 
 class State(NamedTuple):
     """Rates (batch, r) and, at these, f (batch), J^H R (batch, r), which is minus its gradient, and J^H J
     (batch, r, r)."""
 
-    rates: Tensor
-    value: Tensor
-    slope: Tensor
-    normal: Tensor
+    rates: Array
+    value: Array
+    slope: Array
+    normal: Array
 
     @classmethod
-    def at(cls, rates: Tensor, H: Tensor, times: Tensor) -> State:
+    def at(cls, rates: Array, H: Array, times: Array) -> State:
         Phi = exponentials(rates, times)
         B, Q, C = coefficients(Phi, H)
-        D = times.unsqueeze(-1) * Phi
-        D = torch.baddbmm(D, Q, Q.mH @ D, alpha=-1)
-        B_H = B.mH
-        slope = torch.linalg.vecdot(D, H @ B_H, dim=-2)
-        return cls(rates, half_square(torch.baddbmm(H, Q, C, alpha=-1)), slope, (D.mH @ D) * (B @ B_H).mT)
+        D = times[..., None] * Phi
+        D = D - Q @ (adjoint(Q) @ D)
+        slope = (D.conj() * (H @ adjoint(B))).sum(-2)
+        return cls(rates, half_square(H - Q @ C), slope, (adjoint(D) @ D) * (B @ adjoint(B)).mT)
 
-    def where(self, better: Tensor, other: State) -> State:
+    def where(self, better: Array, other: State) -> State:
         """This state where it is better (batch), else the other."""
+        where = namespace(self.rates).where
         return State(
             *(
-                torch.where(better.view(-1, *[1] * (mine.dim() - 1)), mine, theirs)
+                where(better.reshape(-1, *[1] * (mine.ndim - 1)), mine, theirs)
                 for mine, theirs in zip(self, other, strict=True)
             )
         )
 
 
-def half_square(H: Tensor) -> Tensor:
+def half_square(H: Array) -> Array:
     """Half the sum of squares of complex matrices (batch, T, K)."""
-    return torch.view_as_real(H).square().sum(dim=(-3, -2, -1)) / 2
+    flat = H.reshape(len(H), -1)
+    return namespace(H).linalg.vecdot(flat, flat).real / 2
 
 
-def minimise(
-    state: State, H: Tensor, times: Tensor, restriction: Restriction, steps: int = 500
-) -> tuple[State, Tensor]:
+@np.errstate(all="ignore")
+def minimise(state: State, H: Array, times: Array, restriction: Restriction, steps: int = 500) -> tuple[State, Array]:
     """The state at a minimum near this one, and for which of the batch it is one (batch).
 
     Args:
@@ -138,97 +185,48 @@ def minimise(
         restriction: What holds for the rates.
         steps: Most steps, accepted or not.
     """
-    # What decides is in NumPy: most operations of torch on a few numbers take longer than these do.
-    total = half_square(H).numpy(force=True)
-    value = state.value.numpy(force=True)
+    # What decides is in NumPy in any case.
+    total, value = _numpy(half_square(H)), _numpy(state.value)
     damping, growth = np.full_like(total, 1e-2), np.full_like(total, 2)
     converged = value <= ROUNDING**2 * total
+    unit = identity(state.normal)
     for _ in range(steps):
         active = ~converged & (damping < MOST_DAMPING)
         if not active.any():
             break
-        damped = state.normal.clone()
-        diagonal = damped.diagonal(dim1=-2, dim2=-1)
-        least = 1e-12 * diagonal.real.amax(dim=-1, keepdim=True)
-        diagonal += torch.from_numpy(damping).to(least).unsqueeze(-1) * (diagonal + least)
+        diagonal = state.normal.diagonal(0, -2, -1).real
+        least = 1e-12 * namespace(H).amax(diagonal, -1)[..., None]
+        added = _like(damping, H)[..., None] * (diagonal + least)
+        damped = state.normal + added[..., None] * unit
         candidate = restriction.nearest(state.rates + restriction.step(state.rates, state.slope, damped))
         step = candidate - state.rates
-        model = state.slope - (state.normal @ step.unsqueeze(-1)).squeeze(-1) / 2
-        predicted = torch.linalg.vecdot(step, model).real.numpy(force=True)
+        model = state.slope - (state.normal @ step[..., None])[..., 0] / 2
+        predicted = _numpy((step.conj() * model).sum(-1).real)
         invisible = ROUNDING * np.sqrt(value * total) + ROUNDING**2 * total
         # Without damping the step would promise at most about (1 + damping) times as much.
         last = (predicted >= 0) & ((1 + damping) * predicted <= TOLERANCE * value + invisible)
         if (last | ~active).all():
             # A step this small needs no check.
-            moved = torch.from_numpy(last & active).to(state.rates.device).unsqueeze(-1)
-            return state._replace(rates=torch.where(moved, candidate, state.rates)), _tensor(converged | last, H)
+            moved = _like(last & active, H)[..., None]
+            rates = namespace(H).where(moved, candidate, state.rates)
+            return state._replace(rates=rates), _like(converged | last, H)
         new = State.at(candidate, H, times)
-        new_value = new.value.numpy(force=True)
-        with np.errstate(all="ignore"):
-            gain = value - new_value
-            better = gain > 0
-            factor = np.clip(1 - (2 * gain / predicted - 1) ** 3, 1 / 3, 2)
+        new_value = _numpy(new.value)
+        gain = value - new_value
+        better = gain > 0
+        factor = np.clip(1 - (2 * gain / predicted - 1) ** 3, 1 / 3, 2)
         damping = np.where(active, damping * np.where(better, factor, growth), damping)
         growth = np.where(better, 2, 2 * growth)
         better &= active
         converged |= active & (last | (new_value <= ROUNDING**2 * total))
         value = np.where(better, new_value, value)
-        state = new if better.all() else new.where(_tensor(better, H), state) if better.any() else state
-    return state, _tensor(converged, H)
+        state = new if better.all() else new.where(_like(better, H), state) if better.any() else state
+    return state, _like(converged, H)
 
 
-def _tensor(mask: np.ndarray, like: Tensor) -> Tensor:
-    return torch.from_numpy(mask).to(like.device)
+def _numpy(array: Array) -> np.ndarray:
+    return array if isinstance(array, np.ndarray) else array.numpy(force=True)
 
 
-class Stationary(torch.autograd.Function):
-    """Rates at a minimum as a function of snapshots H and times, by the theorem of implicit functions: where the slope
-    s is zero, a change of H changes rates by -(ds / d rates)^-1 ds / dH."""
-
-    @staticmethod
-    def forward(ctx: Any, H: Tensor, times: Tensor, rates: Tensor, held: Tensor) -> Tensor:
-        # Two steps of Newton's method: what minimises in floating point has half the digits of what is stationary.
-        for _ in range(2):
-            slope, hessian = _slope_and_hessian(rates, H, times, held)
-            step = _pseudo_solve(hessian, slope)
-            moved = rates - torch.complex(*step.chunk(2, dim=-1))
-            better = _free(_slope(moved, H, times), held).norm(dim=-1) < slope.norm(dim=-1)
-            rates = torch.where(better.unsqueeze(-1), moved, rates)
-        ctx.save_for_backward(H, times, rates, held)
-        return rates
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
-        H, times, rates, held = ctx.saved_tensors
-        hessian = _slope_and_hessian(rates, H, times, held)[1]
-        weights = -_pseudo_solve(hessian.mT, torch.cat([cotangent.real, cotangent.imag], dim=-1))
-        with torch.enable_grad():
-            inputs = H.detach().requires_grad_(), times.detach().requires_grad_()
-            slope = _free(_slope(rates, *inputs), held)
-            return (*torch.autograd.grad(slope, inputs, weights), None, None)
-
-
-def _slope(rates: Tensor, H: Tensor, times: Tensor) -> Tensor:
-    slope = State.at(rates, H, times).slope
-    return torch.cat([slope.real, slope.imag], dim=-1)
-
-
-def _free(parts: Tensor, held: Tensor) -> Tensor:
-    return torch.where(held, 0, parts)
-
-
-def _slope_and_hessian(rates: Tensor, H: Tensor, times: Tensor, held: Tensor) -> tuple[Tensor, Tensor]:
-    """The slope (batch, 2 r), zero in the parts that are held, and its derivatives by the parts of the rates
-    (batch, 2 r, 2 r)."""
-    H, times = H.detach(), times.detach()
-    with torch.enable_grad():
-        parts = torch.cat([rates.real, rates.imag], dim=-1).detach().requires_grad_()
-        slope = _free(_slope(torch.complex(*parts.chunk(2, dim=-1)), H, times), held)
-        rows = [torch.autograd.grad(slope[..., i].sum(), parts, retain_graph=True)[0] for i in range(slope.size(-1))]
-    return slope.detach(), _free(torch.stack(rows, dim=-2), held.unsqueeze(-2))
-
-
-def _pseudo_solve(matrix: Tensor, right: Tensor) -> Tensor:
-    """Zero along directions that change nothing."""
-    return (torch.linalg.pinv(matrix, rtol=1e-12) @ right.unsqueeze(-1)).squeeze(-1)
+def _like(array: np.ndarray, like: Array) -> Array:
+    return array if isinstance(like, np.ndarray) else torch.from_numpy(array).to(like.device)

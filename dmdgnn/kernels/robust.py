@@ -1,5 +1,6 @@
 """One policy for factorisations that may fail."""
 
+import cmath
 import contextlib
 import os
 from collections.abc import Callable
@@ -19,6 +20,12 @@ Factorisation = Callable[[Tensor], tuple[Tensor, ...]]
 PARALLEL_ENTRIES = 2**14
 
 
+def all_finite(matrix: Tensor) -> bool:
+    """Whether no entry is NaN or infinite."""
+    # A sum is finite only if all its terms are, and needs no copy; if not, it may have overflowed.
+    return cmath.isfinite(matrix.sum().item()) or bool(matrix.isfinite().all())
+
+
 def check_finite(name: str, matrix: Tensor) -> None:
     """Raise `InputError` with the place of the first NaN or infinite entry."""
     if matrix.layout != torch.strided:
@@ -26,11 +33,8 @@ def check_finite(name: str, matrix: Tensor) -> None:
         indices, matrix = stored.indices(), stored.values()
     else:
         indices = None
-    # A sum is finite only if all its terms are, and needs no copy; if not, it may have overflowed.
-    if bool(matrix.detach().sum().isfinite()):
-        return
-    finite = torch.isfinite(matrix)
-    if not bool(finite.all()):
+    if not all_finite(matrix):
+        finite = torch.isfinite(matrix)
         first = (~finite).nonzero()[0]
         place = tuple((first if indices is None else indices[:, first[0]]).tolist())
         raise InputError(

@@ -19,6 +19,8 @@ from dmdgnn.precision import precise
 # Entries of a block of rows: its float64 copy, 8 MiB, stays in the cache of a processor.
 BLOCK_ENTRIES = 2**20
 DOUBLE = (torch.float64, torch.complex128)
+# Products of fewer numbers take less time than the step to NumPy and back.
+SMALL_PRODUCT = 2**17
 # Entries of a matrix from which BLAS itself uses all threads.
 THREADED_ENTRIES = 2**16
 
@@ -84,9 +86,15 @@ def gram_operator(A: Tensor) -> Callable[[Tensor], Tensor]:
 def _product(A: Tensor, B: Tensor) -> Tensor:
     """A B, where A may be the transpose of B itself; of complex ones torch takes conjugates without a copy."""
     differentiable = torch.is_grad_enabled() and (A.requires_grad or B.requires_grad)
-    if differentiable or A.is_complex() or A.shape[:-2] != B.shape[:-2] or not A.device.type == B.device.type == "cpu":
+    if (
+        differentiable
+        or A.is_complex()
+        or A.numel() * B.size(-1) < SMALL_PRODUCT
+        or A.shape[:-2] != B.shape[:-2]
+        or not A.device.type == B.device.type == "cpu"
+    ):
         return A @ B
-    left, right = A.detach().numpy(), B.detach().numpy()
+    left, right = (part.detach().numpy() if part.requires_grad else part.numpy() for part in (A, B))
     workers = torch.get_num_threads()
     if A.dim() == 2 or workers == 1 or A.numel() < PARALLEL_ENTRIES or A.shape[-2:].numel() > THREADED_ENTRIES:
         return torch.from_numpy(_matmul(left, right))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import torch
@@ -104,14 +105,12 @@ def thin_svd(
     if method == "randomized" and truncation.count is None:
         raise InputError("the randomized kernel needs a number as rank: give one, or take another kernel")
 
-    kept = torch.zeros(())
     for kernel in _candidates(method, rounding or X.dtype, truncation):
         svd, floor = _KERNELS[kernel](X, truncation.count, seed)
         tolerance = max(rounding_level(X.shape[-2:], rounding or X.dtype), floor)
         kept = truncation.kept(svd.S, (X.size(-2), X.size(-1)), tolerance)
-        last = svd.S.gather(-1, (kept - 1).clamp(min=0).unsqueeze(-1))
         wanted = min(truncation.count or 1, *X.shape[-2:])
-        if not bool(((last < GRAM_CONDITION * svd.S[..., :1]).squeeze(-1) | (kept < wanted)).any()):
+        if kernel != "gram" or not _is_poor(svd.S, kept, wanted):
             break
 
     if X.dim() == 2:
@@ -119,12 +118,27 @@ def thin_svd(
     width = truncation.count or max(1, int(kept.max()))
     U, S, V = svd.truncate(width)
     U = U.to(X.dtype).contiguous()
-    if bool((kept < width).any()):
+    if X.dim() > 2 and bool((kept < width).any()):
         missing = width - S.size(-1)
         present = torch.arange(width, device=X.device) < kept.unsqueeze(-1)
         U, S, V = (pad(factor, (0, missing)) for factor in (U, S, V))
         U, S, V = U * present.unsqueeze(-2), S * present, V * present.unsqueeze(-2)
     return ThinSVD(U, S, V)
+
+
+def _is_poor(S: Tensor, kept: Tensor, wanted: int) -> bool:
+    """Whether the last value kept is below the condition of the Gram matrix, or too few are."""
+    if S.dim() == 1:
+        count = int(kept)
+        return count < wanted or float(S[count - 1]) < GRAM_CONDITION * float(S[0])
+    last = S.gather(-1, (kept - 1).clamp(min=0).unsqueeze(-1))
+    return bool(((last < GRAM_CONDITION * S[..., :1]).squeeze(-1) | (kept < wanted)).any())
+
+
+def _descends(S: Tensor) -> bool:
+    if S.dim() == 1:
+        return all(one >= next_one for one, next_one in pairwise(S.tolist()))
+    return not bool((S.diff(dim=-1) > 0).any())
 
 
 def _candidates(method: Method, dtype: torch.dtype, truncation: Truncation) -> tuple[Method, ...]:
@@ -147,7 +161,7 @@ def _gram(X: Tensor, count: int | None, seed: int) -> tuple[ThinSVD, float]:
     # The norms of X v resolve small singular values better than roots of eigenvalues do.
     image = apply(X, V)
     S = torch.linalg.vector_norm(image, dim=-2, dtype=double_of(X.dtype))
-    if bool((S.diff(dim=-1) > 0).any()):
+    if not _descends(S):
         S, order = S.sort(dim=-1, descending=True)
         V, image = (factor.take_along_dim(order.unsqueeze(-2), dim=-1) for factor in (V, image))
     U = image.div_(S.clamp(min=torch.finfo(X.dtype).tiny).unsqueeze(-2).to(X.dtype.to_real()))
@@ -178,7 +192,8 @@ def _by_products(X: Tensor, count: int) -> bool:
 
 def _scaled(X: Tensor, squares: Tensor) -> tuple[Tensor, Tensor]:
     low, high = SAFE_SQUARES[X.dtype.to_real()]
-    if bool(((squares > low) & (squares < high)).all()):
+    # One number is compared at less cost than a tensor.
+    if (low < float(squares) < high) if squares.dim() == 0 else bool(((squares > low) & (squares < high)).all()):
         return X, torch.ones_like(squares)[..., None, None]
     check_finite("X", X)
     return _in_units_of_the_largest(X)

@@ -65,6 +65,10 @@ class Truncation:
     def kept(self, S: Tensor, shape: tuple[int, int], tolerance: float) -> Tensor:
         """How many of the descending values S (*batch, n) to keep, int64 (*batch): never those that are rounding,
         at or under `tolerance` times the first."""
+        if S.dim() == 1 and self.energy is None and self.rank != "optimal":
+            values = S.tolist()
+            sound = sum(value / (values[0] or 1) > tolerance for value in values)
+            return torch.tensor(sound if self.count is None else min(sound, self.count), device=S.device)
         # In units of the largest, squares do not vanish.
         S = S / torch.where(S[..., :1] > 0, S[..., :1], 1)
         sound = tolerance < S

@@ -26,15 +26,16 @@ def check_features(x: Any, channels: int) -> None:
 
 def check_dense(x: Any) -> None:
     """Raise `InputError` unless `x` is a dense tensor, and where :func:`torch_geometric.nn.to_hetero` traces."""
+    if isinstance(x, Tensor) and x.layout == torch.strided:
+        return
     if isinstance(x, torch.fx.Proxy):
         raise InputError(
             "layers of modes cannot be traced, as to_hetero and symbolic_trace do: modes belong to the nodes of one "
             "type, so give each type a layer of its own, or take to_homogeneous()"
         )
-    if not isinstance(x, Tensor) or is_sparse(x):
-        got = f"a tensor of {x.layout}" if isinstance(x, Tensor) else type(x).__name__
-        remedy = "x.to_dense()" if is_sparse(x) else "torch.as_tensor"
-        raise InputError(f"got x as {got}, expected a dense tensor: convert it by {remedy}")
+    got = f"a tensor of {x.layout}" if isinstance(x, Tensor) else type(x).__name__
+    remedy = "x.to_dense()" if is_sparse(x) else "torch.as_tensor"
+    raise InputError(f"got x as {got}, expected a dense tensor: convert it by {remedy}")
 
 
 def check_spectrum(
@@ -143,20 +144,22 @@ def reverse(edge_index: Any) -> Any:
 
 
 def _same_precision(x: Tensor, modes: Tensor, eigs: Tensor, duals: Tensor | None) -> bool:
-    real = {modes.dtype} if duals is None else {modes.dtype, duals.dtype}
+    precision = eigs.real.dtype if eigs.is_complex() else eigs.dtype
+    if x.dtype == precision == modes.dtype and (duals is None or duals.dtype == precision):
+        return True
+    others = (modes,) if duals is None else (modes, duals)
     if is_lowered(x.device):
-        return x.is_floating_point() and all(dtype.is_floating_point for dtype in real)
+        return x.is_floating_point() and all(part.is_floating_point() for part in others)
     # There are no complex numbers of most lower precisions, so eigenvalues may keep theirs.
-    lower = x.dtype in (torch.bfloat16, torch.float16)
-    precision = eigs.real.dtype
-    return real == {x.dtype} and (precision == x.dtype or (lower and precision == torch.float32))
+    lower = x.dtype in (torch.bfloat16, torch.float16) and precision == torch.float32
+    return (precision == x.dtype or lower) and all(part.dtype == x.dtype for part in others)
 
 
 def _check_pairs(eigs: Tensor) -> None:
     # What reads values is for the user's own hands: neither a compiled graph nor the meta device has any.
     if torch.compiler.is_compiling() or eigs.is_meta:
         return
-    place = _first_alone(eigs.detach())
+    place = _first_alone(eigs)
     if place is not None:
         raise InputError(
             f"got complex eigenvalues without their conjugates beside them, the first at {place}, "
@@ -169,14 +172,20 @@ def _first_alone(eigs: Tensor) -> tuple[int, ...] | None:
     """The place of the first eigenvalue without its conjugate where a pair has it, if there is one."""
     if eigs.size(-1) == eigs.numel():
         # Of one graph, a loop is many times faster than the kernels' overhead, which layers of it would feel.
-        values, place = eigs.flatten().tolist(), 0
+        values, place = eigs.tolist(), 0
+        while isinstance(values[0], list):
+            values = values[0]
         while place < len(values):
             value = values[place]
-            following = values[place + 1] if value.imag > 0 and place + 1 < len(values) else None
-            if value.imag != 0 and (following is None or not abs(following - value.conjugate()) <= 1e-3 * abs(value)):
+            if value.imag == 0:
+                place += 1
+                continue
+            mate = values[place + 1] if value.imag > 0 and place + 1 < len(values) else None
+            if mate is None or not abs(mate - value.conjugate()) <= 1e-3 * abs(value):
                 return (0,) * (eigs.dim() - 1) + (place,)
-            place += 1 if value.imag == 0 else 2
+            place += 2
         return None
+    eigs = eigs.detach()
     partner = torch.arange(eigs.size(-1), device=eigs.device) + eigs.imag.sign().long()
     inside = (partner >= 0) & (partner < eigs.size(-1))
     mates = eigs.gather(-1, torch.where(inside, partner, 0))

@@ -195,6 +195,19 @@ def test_noise_is_left_out_by_residual():
     assert float((chosen.reconstructed_data - series).norm() / series.norm()) < 0.05
 
 
+@pytest.mark.parametrize("form", [list, tuple, torch.tensor, lambda places: [int(place) - 7 for place in places]])
+def test_by_index_is_by_mask(form):
+    dmd = DMD(7).fit(signals())
+    places = dmd.eigs.imag.nonzero().flatten().tolist()[2:]
+    mask = torch.zeros(7, dtype=torch.bool)
+    mask[places] = True
+    chosen, expected = dmd.select(index=form(places)), dmd.select(where=mask)
+    torch.testing.assert_close(chosen.eigs, dmd.eigs[places])
+    torch.testing.assert_close(chosen.operator.to_dense(), expected.operator.to_dense())
+    batch = DMD(7).fit(torch.stack([signals(), 2 * signals()])).select(index=form(places))
+    torch.testing.assert_close(batch.operator.to_dense()[1], expected.operator.to_dense(), rtol=0, atol=1e-8)
+
+
 def test_of_complex_snapshots():
     angles = torch.tensor([[0.4], [-1.2], [2.0]], dtype=F64) * torch.arange(20)
     series = orthonormal(6, 3).to(C128) @ torch.polar(torch.tensor([[1.0], [3.0], [2.0]], dtype=F64), angles)
@@ -226,7 +239,15 @@ def test_stabilised_modes_stay(modes):
         ({"frequency": 3}, "frequency=3, expected the lowest and the highest"),
         ({"residual": -1.0}, "no mode is left"),
         ({"where": torch.tensor([True])}, "expected a bool tensor of shape"),
-        ({"where": torch.tensor([True, *[False] * 6])}, "keeps one mode of a conjugate pair"),
+        ({"where": torch.tensor([True, *[False] * 6])}, "`where` keeps one mode of a conjugate pair"),
+        ({"index": [0, 2, 3]}, "`index` keeps one mode of a conjugate pair"),
+        ({"index": [7]}, r"index=\[7\], expected a list of integers from -7 to 6"),
+        ({"index": [-8]}, "expected a list of integers"),
+        ({"index": [0.0]}, "expected a list of integers"),
+        ({"index": [True]}, "expected a list of integers"),
+        ({"index": []}, "at least one"),
+        ({"index": 0}, "index=0, expected a list"),
+        ({"index": torch.tensor(0)}, "expected a list of integers"),
     ],
 )
 def test_bad_choices(arguments, message):

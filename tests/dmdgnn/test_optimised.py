@@ -251,6 +251,21 @@ def test_pydmd_fails_on_calendar_years():
 
 
 @pytest.mark.parametrize("constraint", [(), "stable", "imaginary"])
+@pytest.mark.parametrize("complex_", [False, True])
+def test_tensors_elsewhere_are_fitted_as_arrays_are(constraint, complex_, monkeypatch):
+    """Fits on an accelerator, whose tensors are no arrays, run the same code."""
+    times = uneven(30)
+    X = torch.stack([real_series(times, noise=0.2, seed=seed) for seed in range(3)])
+    X = X[:, :3] + 1j * X[:, 3:] if complex_ else X
+    arrays = OptDMD(4, constraint=constraint, trials=5).fit(X, times)
+    for module in (dmdgnn.optimised, dmdgnn.bagging):
+        monkeypatch.setattr(module, "light", lambda tensor: tensor)
+    tensors = OptDMD(4, constraint=constraint, trials=5).fit(X, times)
+    torch.testing.assert_close(tensors.eigs, arrays.eigs, rtol=0, atol=1e-6)
+    torch.testing.assert_close(tensors.deviation, arrays.deviation, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("constraint", [(), "stable", "imaginary"])
 def test_gradients_of_real_snapshots(constraint):
     times = uneven(12)
     X = real_series(times, n=2, noise=0.1, rates=torch.tensor([0.1 + 2j]))
