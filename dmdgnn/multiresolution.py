@@ -11,9 +11,8 @@ from torch import Tensor
 
 from dmdgnn.dmd import DMD
 from dmdgnn.errors import InputError, NotFittedError, RankError
+from dmdgnn.kernels.robust import check_finite
 from dmdgnn.kernels.thin_svd import check_matrix
-from dmdgnn.options import is_integer, is_number
-from dmdgnn.precision import full_precision
 
 
 class Window(NamedTuple):
@@ -66,11 +65,10 @@ class MRDMD:
     def __init__(self, dmd: DMD | None = None, *, levels: int = 3, cycles: float = 1.0) -> None:
         if not (dmd is None or isinstance(dmd, DMD)):
             raise InputError(f"got dmd of type {type(dmd).__name__}, expected a dmdgnn.DMD")
-        if not is_integer(levels) or levels < 1 or not is_number(cycles) or not 0 < cycles < math.inf:
+        if isinstance(levels, bool) or not isinstance(levels, int) or levels < 1 or not 0 < cycles < math.inf:
             raise InputError(f"got levels={levels!r} and cycles={cycles!r}, expected an integer and a number above 0")
-        self.dmd, self.levels, self.cycles = DMD() if dmd is None else dmd, int(levels), float(cycles)
+        self.dmd, self.levels, self.cycles = DMD() if dmd is None else dmd, levels, cycles
 
-    @full_precision
     def fit(self, X: Tensor) -> MRDMD:
         """Decompose a series of states (N, T), one a column.
 
@@ -83,6 +81,7 @@ class MRDMD:
         shortest, least = X.size(1) // 2 ** (self.levels - 1), self.dmd.delays + 1
         if shortest < least:
             raise InputError(f"got levels={self.levels}, for windows of {shortest} states, expected {least}: use fewer")
+        check_finite("X", X)
         rounding = max(X.shape) * torch.finfo(X.dtype).eps * float(X.detach().abs().max())
         windows, rest = [], X
         for level in range(self.levels):
@@ -101,10 +100,10 @@ class MRDMD:
         if float(states.detach().abs().max()) <= least:
             none = torch.zeros_like(states[:, :0], dtype=dtype)
             return Window(level, start, start + length, none, none[0], none[0], torch.zeros_like(states))
+        dmd = copy.copy(self.dmd)
         try:
-            dmd = copy.copy(self.dmd).fit(states)
+            dmd.fit(states)
         except RankError:
-            dmd = copy.copy(self.dmd)
             dmd.truncation = DMD().truncation
             dmd.fit(states)
         modes, eigs = dmd.modes[: len(states)].to(dtype), dmd.eigs.to(dtype)
@@ -116,10 +115,9 @@ class MRDMD:
         right = (modes.mH @ states.to(dtype) * V.conj()).sum(dim=1)
         amplitudes = torch.linalg.pinv(normal, hermitian=True) @ right * V[:, 0]
         slow = torch.log(eigs).abs() < 2 * math.pi * self.cycles / length
-        modes, eigs, amplitudes = modes[:, slow], eigs[slow], amplitudes[slow]
-        made = modes * amplitudes @ torch.linalg.vander(eigs, N=length)
-        made = made if states.is_complex() else made.real
-        return Window(level, start, start + length, modes, eigs, amplitudes, made)
+        parts = modes[:, slow], eigs[slow], amplitudes[slow]
+        made = parts[0] * parts[2] @ torch.linalg.vander(parts[1], N=length)
+        return Window(level, start, start + length, *parts, made if states.is_complex() else made.real)
 
     @property
     def reconstructed_data(self) -> Tensor:
@@ -128,8 +126,8 @@ class MRDMD:
 
     def partial(self, level: int) -> Tensor:
         """What the modes of one level add (N, T), real where the states were."""
-        if not is_integer(level) or not 0 <= level < self.levels:
-            raise InputError(f"got level={level!r}, expected 0 to {self.levels - 1}")
+        if not 0 <= level < self.levels:
+            raise InputError(f"got level={level}, expected 0 to {self.levels - 1}")
         return torch.cat([window.states for window in self.windows if window.level == level], dim=1)
 
     @property
