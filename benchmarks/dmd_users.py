@@ -323,7 +323,8 @@ def write_line(path: Path, row: Row) -> None:
     """Add a row, and drop one of the same work and rival."""
     rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     rows = [kept for kept in rows if (kept["work"], kept["rival"]) != (row["work"], row["rival"])]
-    path.write_text("".join(json.dumps(kept) + "\n" for kept in [*rows, row]))
+    finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
+    path.write_text("".join(json.dumps(kept, allow_nan=False) + "\n" for kept in [*rows, finite]))
 
 
 if __name__ == "__main__":
