@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
 from time import sleep
@@ -86,7 +87,9 @@ def _train_next(run: Run, name: str, study: Study, settings: list[Setting], miss
         if not free:
             return False
         study.enqueue_trial(dict(settings[free[0]]), user_attrs={"index": free[0]})
-    trial = study.ask({key: CategoricalDistribution(choices) for key, choices in run.space.items()})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Heartbeat of storage")  # `alive` gives it
+        trial = study.ask({key: CategoricalDistribution(choices) for key, choices in run.space.items()})
     index: int = trial.user_attrs.get("index", -1)
     if index not in missing or _owners(run, study)[index].number != trial.number:
         study.tell(trial, state=TrialState.FAIL)

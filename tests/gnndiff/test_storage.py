@@ -161,7 +161,7 @@ def test_a_renamed_folder_keeps_its_search(tmp_path, monkeypatch):
 
 def test_a_wrong_url_does_not_poison_the_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("GNNDIFF_STORAGE", f"sqlite:///{tmp_path}/no/folder.db")
-    with pytest.raises(ConfigError, match="check the URL"):
+    with pytest.raises(ConfigError, match="check the URL of --storage"):
         search(Run(RunConfig(**settings(tmp_path / "run"))))
     monkeypatch.setenv("GNNDIFF_STORAGE", f"sqlite:///{tmp_path}/folder.db")
     run = Run(RunConfig(**settings(tmp_path / "run")))
