@@ -134,7 +134,7 @@ def _finished(run: Run, name: str, study: Study, known: Container[int] = ()) -> 
     found: dict[int, FrozenTrial] = {}
     for trial in read_trials(run, study):
         facts, index = trial.user_attrs, trial.user_attrs.get("index", -1)
-        if trial.state.name not in ("COMPLETE", "PRUNED") or index in known or index in found:
+        if trial.state.name not in ("COMPLETE", "PRUNED") or index in known:
             continue
         content, check = _content(name, index, trial.params, trial.value, facts), facts.get("check", {})
         if check.get("sha256") != _check(run, content, check.get("seconds")):
@@ -142,7 +142,7 @@ def _finished(run: Run, name: str, study: Study, known: Container[int] = ()) -> 
                 f"trial {trial.number} of the study {name!r} of {run.folder} is not as it was written: delete "
                 f"{'search.db to search again' if run.storage is None else 'the study from the storage'}"
             )
-        found[index] = trial
+        found.setdefault(index, trial)
     return found
 
 

@@ -41,7 +41,7 @@ def fails(capsys, call, *arguments):
     ("arguments", "message"),
     [
         (["--task", "wien"], "no task is called 'wien': did you mean 'wine'?"),
-        (["--task", "wine", "--model", "gcm"], "did you mean 'gcn'?"),
+        (["--task", "wine", "--model", "gcnn"], "did you mean 'gcn'?"),
         (["--task", "wine", "--budget", "huge"], "no budget is called 'huge'"),
         (["--task", "wine", "--split", "10"], "'wine' has 10 split(s): use 0 to 9"),
         (["--task", "wine", "--device", "tpu"], "device 'tpu' cannot be used"),

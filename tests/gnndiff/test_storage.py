@@ -179,6 +179,7 @@ def test_a_search_in_a_folder_goes_on_there(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "wrong",
     ["postgresql://me:hush@127.0.0.1:9/x", "postgresql://127.0.0.1:9/x?password=hush", "oracle://me:hush@h/x", "hush"],
+    ids=range(4),
 )
 def test_no_password_is_told(wrong, tmp_path):
     run = Run(RunConfig(**settings(tmp_path / "run", wrong)))
