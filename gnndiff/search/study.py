@@ -7,7 +7,9 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
+from time import sleep
 from typing import TYPE_CHECKING, Any
 
 from gnndiff.errors import ConfigError, DamagedFileError, GNNDiffError, RunFolderError
@@ -83,14 +85,23 @@ def _own(path: Path) -> RDBStorage:
 
 
 def _shared(url: str) -> RDBStorage:
-    from optuna.exceptions import ExperimentalWarning
+    from optuna.exceptions import ExperimentalWarning, StorageInternalError
     from optuna.storages import RDBStorage
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import SQLAlchemyError
 
+    if url.startswith("postgresql://") and find_spec("psycopg2"):  # which driver is the default depends on SQLAlchemy
+        url = make_url(url).set(drivername="postgresql+psycopg2").render_as_string(hide_password=False)
+    url = url.replace("{", "{{").replace("}", "}}")  # Optuna takes it for a template
     options: dict[str, Any] = {"pool_pre_ping": True}
     if url.startswith("sqlite"):
         options["connect_args"] = {"timeout": 60}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
+        for _ in range(3):  # two workers that make the tables at the same time are in each other's way
+            with suppress(SQLAlchemyError, StorageInternalError):
+                return RDBStorage(url, engine_kwargs=dict(options), heartbeat_interval=HEARTBEAT)
+            sleep(0.5)
         return RDBStorage(url, engine_kwargs=options, heartbeat_interval=HEARTBEAT)
 
 
@@ -123,6 +134,11 @@ def named(run: Run, error: Exception) -> GNNDiffError:
     if isinstance(error, GNNDiffError):
         return error
     cause = error.__cause__ or error
+    if run.storage is not None and isinstance(cause, ImportError):
+        return ConfigError(
+            "the Optuna storage cannot be used: install its driver, as by pip install 'dmdgnn[postgres]', or "
+            "check the URL of --storage"
+        )
     if run.storage is not None:
         return ConfigError(
             f"the Optuna storage cannot be used ({type(cause).__name__}): check the URL of --storage and its driver, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
 from time import sleep
@@ -86,7 +87,9 @@ def _train_next(run: Run, name: str, study: Study, settings: list[Setting], miss
         if not free:
             return False
         study.enqueue_trial(dict(settings[free[0]]), user_attrs={"index": free[0]})
-    trial = study.ask({key: CategoricalDistribution(choices) for key, choices in run.space.items()})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Heartbeat of storage")  # `alive` gives it
+        trial = study.ask({key: CategoricalDistribution(choices) for key, choices in run.space.items()})
     index: int = trial.user_attrs.get("index", -1)
     if index not in missing or _owners(run, study)[index].number != trial.number:
         study.tell(trial, state=TrialState.FAIL)
@@ -131,7 +134,7 @@ def _finished(run: Run, name: str, study: Study, known: Container[int] = ()) -> 
     found: dict[int, FrozenTrial] = {}
     for trial in read_trials(run, study):
         facts, index = trial.user_attrs, trial.user_attrs.get("index", -1)
-        if trial.state.name not in ("COMPLETE", "PRUNED") or index in known or index in found:
+        if trial.state.name not in ("COMPLETE", "PRUNED") or index in known:
             continue
         content, check = _content(name, index, trial.params, trial.value, facts), facts.get("check", {})
         if check.get("sha256") != _check(run, content, check.get("seconds")):
@@ -139,7 +142,7 @@ def _finished(run: Run, name: str, study: Study, known: Container[int] = ()) -> 
                 f"trial {trial.number} of the study {name!r} of {run.folder} is not as it was written: delete "
                 f"{'search.db to search again' if run.storage is None else 'the study from the storage'}"
             )
-        found[index] = trial
+        found.setdefault(index, trial)
     return found
 
 

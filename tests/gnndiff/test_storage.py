@@ -161,7 +161,7 @@ def test_a_renamed_folder_keeps_its_search(tmp_path, monkeypatch):
 
 def test_a_wrong_url_does_not_poison_the_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("GNNDIFF_STORAGE", f"sqlite:///{tmp_path}/no/folder.db")
-    with pytest.raises(ConfigError, match="check the URL"):
+    with pytest.raises(ConfigError, match="check the URL of --storage"):
         search(Run(RunConfig(**settings(tmp_path / "run"))))
     monkeypatch.setenv("GNNDIFF_STORAGE", f"sqlite:///{tmp_path}/folder.db")
     run = Run(RunConfig(**settings(tmp_path / "run")))
@@ -179,6 +179,7 @@ def test_a_search_in_a_folder_goes_on_there(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "wrong",
     ["postgresql://me:hush@127.0.0.1:9/x", "postgresql://127.0.0.1:9/x?password=hush", "oracle://me:hush@h/x", "hush"],
+    ids=range(4),
 )
 def test_no_password_is_told(wrong, tmp_path):
     run = Run(RunConfig(**settings(tmp_path / "run", wrong)))
