@@ -13,7 +13,6 @@ from dmdgnn.dmd import DMD
 from dmdgnn.errors import InputError, NotFittedError, RankError
 from dmdgnn.kernels.thin_svd import check_matrix
 from dmdgnn.options import is_integer, is_number
-from dmdgnn.precision import full_precision
 
 
 class Window(NamedTuple):
@@ -70,7 +69,6 @@ class MRDMD:
             raise InputError(f"got levels={levels!r} and cycles={cycles!r}, expected an integer and a number above 0")
         self.dmd, self.levels, self.cycles = DMD() if dmd is None else dmd, int(levels), float(cycles)
 
-    @full_precision
     def fit(self, X: Tensor) -> MRDMD:
         """Decompose a series of states (N, T), one a column.
 
