@@ -114,10 +114,9 @@ class MRDMD:
         right = (modes.mH @ states.to(dtype) * V.conj()).sum(dim=1)
         amplitudes = torch.linalg.pinv(normal, hermitian=True) @ right * V[:, 0]
         slow = torch.log(eigs).abs() < 2 * math.pi * self.cycles / length
-        modes, eigs, amplitudes = modes[:, slow], eigs[slow], amplitudes[slow]
-        made = modes * amplitudes @ torch.linalg.vander(eigs, N=length)
-        made = made if states.is_complex() else made.real
-        return Window(level, start, start + length, modes, eigs, amplitudes, made)
+        parts = modes[:, slow], eigs[slow], amplitudes[slow]
+        made = parts[0] * parts[2] @ torch.linalg.vander(parts[1], N=length)
+        return Window(level, start, start + length, *parts, made if states.is_complex() else made.real)
 
     @property
     def reconstructed_data(self) -> Tensor:
