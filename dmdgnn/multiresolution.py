@@ -11,8 +11,8 @@ from torch import Tensor
 
 from dmdgnn.dmd import DMD
 from dmdgnn.errors import InputError, NotFittedError, RankError
-from dmdgnn.kernels.robust import check_finite
 from dmdgnn.kernels.thin_svd import check_matrix
+from dmdgnn.options import is_integer, is_number
 
 
 class Window(NamedTuple):
@@ -65,9 +65,9 @@ class MRDMD:
     def __init__(self, dmd: DMD | None = None, *, levels: int = 3, cycles: float = 1.0) -> None:
         if not (dmd is None or isinstance(dmd, DMD)):
             raise InputError(f"got dmd of type {type(dmd).__name__}, expected a dmdgnn.DMD")
-        if isinstance(levels, bool) or not isinstance(levels, int) or levels < 1 or not 0 < cycles < math.inf:
+        if not is_integer(levels) or levels < 1 or not is_number(cycles) or not 0 < cycles < math.inf:
             raise InputError(f"got levels={levels!r} and cycles={cycles!r}, expected an integer and a number above 0")
-        self.dmd, self.levels, self.cycles = DMD() if dmd is None else dmd, levels, cycles
+        self.dmd, self.levels, self.cycles = DMD() if dmd is None else dmd, int(levels), float(cycles)
 
     def fit(self, X: Tensor) -> MRDMD:
         """Decompose a series of states (N, T), one a column.
@@ -81,7 +81,6 @@ class MRDMD:
         shortest, least = X.size(1) // 2 ** (self.levels - 1), self.dmd.delays + 1
         if shortest < least:
             raise InputError(f"got levels={self.levels}, for windows of {shortest} states, expected {least}: use fewer")
-        check_finite("X", X)
         rounding = max(X.shape) * torch.finfo(X.dtype).eps * float(X.detach().abs().max())
         windows, rest = [], X
         for level in range(self.levels):
@@ -100,10 +99,10 @@ class MRDMD:
         if float(states.detach().abs().max()) <= least:
             none = torch.zeros_like(states[:, :0], dtype=dtype)
             return Window(level, start, start + length, none, none[0], none[0], torch.zeros_like(states))
-        dmd = copy.copy(self.dmd)
         try:
-            dmd.fit(states)
+            dmd = copy.copy(self.dmd).fit(states)
         except RankError:
+            dmd = copy.copy(self.dmd)
             dmd.truncation = DMD().truncation
             dmd.fit(states)
         modes, eigs = dmd.modes[: len(states)].to(dtype), dmd.eigs.to(dtype)
@@ -126,8 +125,8 @@ class MRDMD:
 
     def partial(self, level: int) -> Tensor:
         """What the modes of one level add (N, T), real where the states were."""
-        if not 0 <= level < self.levels:
-            raise InputError(f"got level={level}, expected 0 to {self.levels - 1}")
+        if not is_integer(level) or not 0 <= level < self.levels:
+            raise InputError(f"got level={level!r}, expected 0 to {self.levels - 1}")
         return torch.cat([window.states for window in self.windows if window.level == level], dim=1)
 
     @property

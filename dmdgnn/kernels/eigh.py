@@ -50,7 +50,7 @@ def _range_eigh(matrix: Tensor, count: int) -> tuple[Tensor, Tensor]:
     def factorise(matrix: Tensor) -> tuple[Tensor, ...]:
         try:
             pairs = scipy.linalg.eigh(
-                matrix.detach().numpy(), subset_by_index=(size - count, size - 1), driver="evr", check_finite=False
+                matrix.numpy(force=True), subset_by_index=(size - count, size - 1), driver="evr", check_finite=False
             )
         except scipy.linalg.LinAlgError as error:
             raise torch.linalg.LinAlgError(str(error)) from error

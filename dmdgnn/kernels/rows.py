@@ -94,7 +94,7 @@ def _product(A: Tensor, B: Tensor) -> Tensor:
         or not A.device.type == B.device.type == "cpu"
     ):
         return A @ B
-    left, right = (part.detach().numpy() if part.requires_grad else part.numpy() for part in (A, B))
+    left, right = A.numpy(force=True), B.numpy(force=True)
     workers = torch.get_num_threads()
     if A.dim() == 2 or workers == 1 or A.numel() < PARALLEL_ENTRIES or A.shape[-2:].numel() > THREADED_ENTRIES:
         return torch.from_numpy(_matmul(left, right))

@@ -102,6 +102,8 @@ def thin_svd(
         if method == "full":
             raise InputError("the full kernel needs a dense X: take 'auto' for a sparse one, or X.to_dense()")
         X, method = csr(X), "gram" if method == "auto" else method
+        if not len(X.values()):
+            check_rank(0, (X.size(0), X.size(1)), truncation)
     if method == "randomized" and truncation.count is None:
         raise InputError("the randomized kernel needs a number as rank: give one, or take another kernel")
 

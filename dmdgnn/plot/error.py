@@ -9,8 +9,10 @@ from torch import Tensor
 
 from dmdgnn.dmd import DMD
 from dmdgnn.errors import InputError
+from dmdgnn.kernels.moments import check_pair
 from dmdgnn.kernels.truncation import Truncation
 from dmdgnn.plot.axes import REFERENCE, new_axes, whole_numbers
+from dmdgnn.precision import precise
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,15 +58,16 @@ def reconstruction_error(X: Tensor, Y: Tensor, ranks: Iterable[int], ax: Axes | 
     ):
         raise InputError(f"got ranks={ranks!r}, expected positive integers")
     ranks = sorted(set(ranks))
+    check_pair(X, Y)
     X, Y = X.detach(), Y.detach()
     if X.dim() != 2:
         raise InputError(f"got snapshots of shape {tuple(X.shape)}, expected (N, F): draw one graph at a time")
     full = DMD(rank=ranks[-1], **options).fit(X, Y)
-    norm = Y.double().norm()
+    norm = precise(Y).norm()
     if norm == 0:
         raise InputError("got Y = 0, of which no share can be missed: expected snapshots that do not vanish")
-    errors = [float((Y - full.truncate(rank).operator @ X).double().norm() / norm) for rank in ranks]
-    kept = (full.singular_values.square().cumsum(dim=0) / X.double().square().sum()).cpu()
+    errors = [float(precise(Y - full.truncate(rank).operator @ X).norm() / norm) for rank in ranks]
+    kept = (full.singular_values.square().cumsum(dim=0) / precise(X).abs().square().sum()).cpu()
     ax = new_axes(ax)
     ax.plot(ranks, errors, "o-", markersize=4, label="error of a step, ‖Y - Kᵣ X‖ / ‖Y‖")
     ax.plot(ranks, kept[[rank - 1 for rank in ranks]].numpy(), "s-", markersize=4, label="energy of X that is kept")

@@ -476,6 +476,20 @@ def test_ranks_that_are_none(ax, ranks):
     assert not ax.has_data()
 
 
+def test_the_error_of_complex_snapshots_has_its_imaginary_part(ax):
+    Z = torch.complex(*snapshots())
+    reconstruction_error(Z, 1j * Z, [1, 3], ax)
+    expected = [float((Z - K @ Z).norm() / Z.norm()) for K in (DMD(rank).fit(Z, Z).operator for rank in (1, 3))]
+    np.testing.assert_allclose(ax.get_lines()[0].get_ydata(), expected, rtol=1e-6)
+    np.testing.assert_allclose(ax.get_lines()[1].get_ydata()[-1], 1 - expected[1] ** 2, rtol=1e-6)
+
+
+@pytest.mark.parametrize("pair", [[snapshots()[0].to_sparse(), snapshots()[1]], [np.eye(3), np.eye(3)]])
+def test_snapshots_of_other_forms(ax, pair):
+    with pytest.raises(InputError, match=r"dense tensor|expected a torch\.Tensor"):
+        reconstruction_error(*pair, [1], ax)
+
+
 def test_snapshots_and_options_that_do_not_fit(ax):
     X, Y = snapshots()
     with pytest.raises(RankError, match="use rank <= 6"):

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dmdgnn import DMD, InputError
+from dmdgnn import DMD, InputError, RankError
 from dmdgnn.kernels import Moments, thin_svd
 from matrices import randn
 
@@ -138,6 +138,13 @@ def test_trajectories_and_updates_are_dense():
     for sides in ((sparse(X), sparse(Y)), (sparse(X), Y), (X, sparse(Y)), (sparse(X), None)):
         with pytest.raises(InputError, match=r"X\.to_dense\(\)"):
             DMD(2).fit(X, Y).update(*sides)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("svd", ["auto", "randomized"])
+def test_snapshots_that_hold_nothing(layout, svd):
+    with pytest.raises(RankError, match="X is zero"):
+        DMD(2, svd=svd).fit(sparse(torch.zeros(30, 9), layout), torch.ones(30, 9))
 
 
 def test_moments_are_of_dense_rows():

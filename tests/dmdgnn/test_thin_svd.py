@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from dmdgnn import InputError, RankError
 from dmdgnn.kernels import thin_svd
+from matrices import randn
 
 METHODS = ["gram", "full"]
 DTYPES = [torch.float32, torch.float64]
@@ -169,3 +170,11 @@ def test_gram_is_orthonormal_down_to_its_floor():
 def test_the_full_kernel_refuses_sparse_matrices():
     with pytest.raises(InputError, match="dense"):
         thin_svd(torch.eye(3).to_sparse(), method="full")
+
+
+@pytest.mark.parametrize("shape", [(2000, 100), (100, 2000), (40, 9)])
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128])
+def test_views_that_stand_for_the_negative_or_the_conjugate(shape, dtype):
+    Z = torch.complex(randn(*shape), randn(*shape, seed=1)).to(dtype)
+    for view in (Z.conj(), Z.conj().imag, Z.conj().real):
+        torch.testing.assert_close(thin_svd(view, rank=3).S, thin_svd(view.resolve_conj().resolve_neg(), rank=3).S)

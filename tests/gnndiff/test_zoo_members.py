@@ -12,16 +12,20 @@ from hypothesis import strategies as st
 from torch import nn
 
 from gnndiff.errors import DamagedFileError
-from gnndiff.zoo.members import Checkpoint, read_checkpoint, read_index, write_checkpoint, write_index
+from gnndiff.files import sha256, write_tensors
+from gnndiff.zoo.members import Checkpoint, read_checkpoint, read_index, write_index
 
+OWNER = "a run"
 GOOD = Checkpoint("0001-0.safetensors", "a" * 64, {"lr": 0.1}, 1, 7, 3, 0.5, "split", 1.5, 2)
 
 
 def test_what_is_written_is_read(tmp_path):
     others = [GOOD, dataclasses.replace(GOOD, file="0001-1.safetensors", val=float("inf"))]
-    write_index(tmp_path, others)
-    assert read_index(tmp_path) == read_index(tmp_path, "split") == others
-    assert read_index(tmp_path / "nothing") == []
+    write_index(tmp_path, others, OWNER)
+    assert read_index(tmp_path, OWNER) == read_index(tmp_path, OWNER, "split") == others
+    assert read_index(tmp_path / "nothing", OWNER) == []
+    with pytest.raises(DamagedFileError, match="of another run"):
+        read_index(tmp_path, "another run")
 
 
 @pytest.mark.parametrize(
@@ -50,26 +54,27 @@ def test_what_is_written_is_read(tmp_path):
 def test_a_line_with_wrong_values_has_a_name(tmp_path, changes):
     line = json.dumps({**dataclasses.asdict(GOOD), **changes})
     (tmp_path / "index.jsonl").write_text(line + "\n")
-    with pytest.raises(DamagedFileError, match="index"):
-        read_index(tmp_path)
+    with pytest.raises(DamagedFileError, match="got "):
+        read_index(tmp_path, OWNER)
 
 
 def test_a_line_twice_and_another_split_have_a_name(tmp_path):
-    write_index(tmp_path, [GOOD, GOOD])
+    write_index(tmp_path, [GOOD, GOOD], OWNER)
     with pytest.raises(DamagedFileError, match="twice"):
-        read_index(tmp_path)
-    write_index(tmp_path, [GOOD])
+        read_index(tmp_path, OWNER)
+    write_index(tmp_path, [GOOD], OWNER)
     with pytest.raises(DamagedFileError, match="another split"):
-        read_index(tmp_path, "other")
+        read_index(tmp_path, OWNER, "other")
 
 
 @given(st.binary(max_size=60))
 def test_any_bytes_are_an_index_or_damaged(tmp_path_factory, content):
     folder = tmp_path_factory.mktemp("zoo")
-    line = json.dumps(dataclasses.asdict(GOOD)).encode()
-    (folder / "index.jsonl").write_bytes(line + b"\n" + content)
+    write_index(folder, [GOOD], OWNER)
+    line = (folder / "index.jsonl").read_bytes()
+    (folder / "index.jsonl").write_bytes(line + content)
     try:
-        assert read_index(folder)[0] == GOOD
+        assert read_index(folder, OWNER)[0] == GOOD
     except DamagedFileError as error:
         assert "index.jsonl" in str(error)  # noqa: PT017
 
@@ -79,11 +84,11 @@ def test_files_have_the_mode_of_the_umask_and_tied_tensors(tmp_path):
     model[1].weight = model[0].weight
     before = os.umask(0o027)
     try:
-        digest = write_checkpoint(tmp_path / "0001-0.safetensors", model.state_dict())
+        write_tensors(tmp_path / "0001-0.safetensors", model.state_dict())
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "0001-0.safetensors").stat().st_mode) == 0o640
-    checkpoint = dataclasses.replace(GOOD, sha256=digest)
+    checkpoint = dataclasses.replace(GOOD, sha256=sha256(tmp_path / "0001-0.safetensors"))
     state = read_checkpoint(tmp_path, checkpoint)
     assert all(torch.equal(state[name], tensor) for name, tensor in model.state_dict().items())
     assert [path.name for path in tmp_path.iterdir()] == ["0001-0.safetensors"]
