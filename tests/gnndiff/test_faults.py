@@ -144,7 +144,7 @@ def test_flipped_bits_never_give_another_table_fault(whole, tmp_path):
         seen[result] = seen.get(result, 0) + 1
         assert result != "same" or name == "search.db" or name.startswith("best") or name.endswith(".json"), name
         shutil.rmtree(folder)
-    print(seen)
+    print(seen)  # the figures of docs/reliability.md
     assert seen["DamagedFileError"] > FAULTS / 2
 
 
