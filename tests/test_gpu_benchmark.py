@@ -86,7 +86,7 @@ def test_the_run_that_is_tried_is_one_of_gnndiff(gpu):
     code, command = arguments[1], arguments[2:]
     assert "from gnndiff.cli import main" in code
     help_text = subprocess.run(
-        [sys.executable, "-c", code, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code, command[0], "--help"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
     for option in [argument for argument in command if argument.startswith("--")]:
         assert option in help_text
