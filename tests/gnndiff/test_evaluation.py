@@ -42,8 +42,8 @@ def cases():
 @pytest.mark.parametrize(("name", "task_name", "end"), list(cases()))
 def test_targets_answer_together_as_they_do_alone(name, task_name, end):
     target, task = find(name), small_tasks.TASKS[task_name]()
-    setting = corners(full_space(target, task))[end]
     try:
+        setting = corners(full_space(target, task))[end]
         prepared = Preparations(target, task)(setting)
         networks = [build(target, prepared, setting, seed, CPU).eval() for seed in range(COUNT)]
     except (*IMPOSSIBLE, ConfigError) as error:
