@@ -14,6 +14,13 @@ def class_gap(task):
     return float((x[y == 1].mean(dim=0) - x[y == 0].mean(dim=0)).square().sum())
 
 
+@pytest.fixture(params=[10_000, 100])
+def all_pairs(request, monkeypatch):
+    """Each pair draws whether it has an edge, or pairs are drawn until there are enough, as in large graphs."""
+    monkeypatch.setattr("graphtasks.sources.synthetic.ALL_PAIRS", request.param)
+
+
+@pytest.mark.usefixtures("all_pairs")
 @pytest.mark.parametrize("homophily", [-1.0, -0.5, 0.0, 0.5, 1.0])
 @pytest.mark.parametrize("same", [True, False])
 def test_number_of_edges_follows_the_formula(homophily, same):
@@ -35,6 +42,7 @@ def test_average_degree_is_the_one_asked_for(degree):
     assert task.data.num_edges / NODES == pytest.approx(degree, abs=4 * math.sqrt(2 * degree / NODES))
 
 
+@pytest.mark.usefixtures("all_pairs")
 def test_graph_is_simple_undirected_and_of_the_size_asked_for():
     task = load("csbm", num_nodes=400, num_features=7)
     assert (task.num_nodes, task.num_features, task.num_classes) == (400, 7, 2)
@@ -56,6 +64,7 @@ def test_features_tell_where_the_graph_does_not():
     assert class_gap(load("csbm", homophily=0.0)) > 3 * class_gap(load("csbm", homophily=1.0))
 
 
+@pytest.mark.usefixtures("all_pairs")
 def test_seed_decides_everything():
     first, again, other = load("csbm", seed=3), load("csbm", seed=3), load("csbm", seed=4)
     assert torch.equal(first.data.x, again.data.x)
@@ -103,3 +112,8 @@ def test_features_are_as_strong_as_in_the_source(features):
     x, y = task.data.x, task.data.y
     gap = float((x[y == 1].mean(dim=0) - x[y == 0].mean(dim=0)).square().sum())
     assert gap == pytest.approx(4 * (math.sqrt(1000 / features * 4.25) + 1) / 1000, rel=0.3)
+
+
+def test_large_graphs_are_drawn_without_all_pairs():
+    task = load("csbm", num_nodes=50_000, num_features=2, degree=10.0)
+    assert task.data.num_edges / 50_000 == pytest.approx(10.0, abs=0.1)

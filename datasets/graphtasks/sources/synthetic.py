@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 import torch
+from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.utils import to_undirected
 
@@ -15,6 +16,10 @@ from graphtasks.splits import per_class_splits
 from graphtasks.task import GraphTask
 
 CSBM_SOURCE = "Deshpande et al. (2018), parametrised as in GPR-GNN (arXiv:2006.07988)"
+
+
+# Nodes up to which each pair draws whether it has an edge; of more, pairs are drawn until there are enough.
+ALL_PAIRS = 10_000
 
 
 def csbm(
@@ -73,10 +78,17 @@ def csbm(
     noise = torch.randn(num_nodes, num_features, generator=generator)
     x = math.sqrt(mu / num_nodes) * v.outer(u) + noise / math.sqrt(num_features)
 
-    row, col = torch.triu_indices(num_nodes, num_nodes, offset=1)
-    probability = (degree + lam * math.sqrt(degree) * v[row] * v[col]) / num_nodes
-    drawn = torch.rand(len(row), generator=generator) < probability
-    edge_index = to_undirected(torch.stack([row[drawn], col[drawn]]), num_nodes=num_nodes)
+    if num_nodes <= ALL_PAIRS:
+        row, col = torch.triu_indices(num_nodes, num_nodes, offset=1)
+        probability = (degree + lam * math.sqrt(degree) * v[row] * v[col]) / num_nodes
+        drawn = torch.rand(len(row), generator=generator) < probability
+        pairs = torch.stack([row[drawn], col[drawn]])
+    else:
+        alike, unlike = ((degree + sign * lam * math.sqrt(degree)) / num_nodes for sign in (1, -1))
+        classes = [(y == label).nonzero().flatten() for label in (0, 1)]
+        blocks = [(classes[0], classes[0], alike), (classes[1], classes[1], alike), (*classes, unlike)]
+        pairs = torch.cat([_pairs(a, b, probability, generator) for a, b, probability in blocks], dim=1)
+    edge_index = to_undirected(pairs, num_nodes=num_nodes)
     return GraphTask(
         name="csbm",
         kind="node",
@@ -88,3 +100,22 @@ def csbm(
         licence="generated",
         protocol="2.5 % of the nodes for training, half of the rest but at most 500 for validation; 10 random splits",
     )
+
+
+def _pairs(a: Tensor, b: Tensor, probability: float, generator: torch.Generator) -> Tensor:
+    """Different pairs (2, E) of a node of `a` with another one of `b`, where each is there with a probability.
+
+    Their number is drawn from the binomial distribution, and then as many pairs, all equally likely.
+    """
+    same = a is b
+    total = len(a) * (len(a) - 1) // 2 if same else len(a) * len(b)
+    wanted = torch.tensor([float(total), probability], dtype=torch.float64)
+    count = int(torch.binomial(wanted[:1], wanted[1:], generator=generator))
+    keys = torch.empty(0, dtype=torch.int64)
+    while len(keys) < count:
+        more = count - len(keys)
+        i, j = (torch.randint(len(nodes), (more,), generator=generator) for nodes in (a, b))
+        if same:
+            i, j = torch.minimum(i, j)[i != j], torch.maximum(i, j)[i != j]
+        keys = torch.cat([keys, i * len(b) + j]).unique()
+    return torch.stack([a[keys // len(b)], b[keys % len(b)]])
