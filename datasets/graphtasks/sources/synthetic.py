@@ -85,8 +85,8 @@ def csbm(
         pairs = torch.stack([row[drawn], col[drawn]])
     else:
         alike, unlike = ((degree + sign * lam * math.sqrt(degree)) / num_nodes for sign in (1, -1))
-        classes = [(y == label).nonzero().flatten() for label in (0, 1)]
-        blocks = [(classes[0], classes[0], alike), (classes[1], classes[1], alike), (*classes, unlike)]
+        zeros, ones = ((y == label).nonzero().flatten() for label in (0, 1))
+        blocks = [(zeros, zeros, alike), (ones, ones, alike), (zeros, ones, unlike)]
         pairs = torch.cat([_pairs(a, b, probability, generator) for a, b, probability in blocks], dim=1)
     edge_index = to_undirected(pairs, num_nodes=num_nodes)
     return GraphTask(
