@@ -105,9 +105,9 @@ def postgres(tmp_path_factory):
 def url(request, tmp_path):
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'shared.db'}"
+    server, name = request.getfixturevalue("postgres"), f"test{abs(hash(request.node.name))}"
     import psycopg2
 
-    server, name = request.getfixturevalue("postgres"), f"test{abs(hash(request.node.name))}"
     with contextlib.closing(psycopg2.connect(server)) as connection:
         connection.autocommit = True
         connection.cursor().execute(f"CREATE DATABASE {name}")
