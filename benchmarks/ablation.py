@@ -1,4 +1,4 @@
-"""What do the modes add to the same model without them?
+"""How much do the modes add to the same model without them?
 
 `dmd` is the model of `node_classification.py` whose modes stand behind a gate, which starts closed: where labels are
 many GraphSAGE with a term of modes, where they are few `DecoupledDMD`, GPRGNN with one. `dmd-closed` is the same model

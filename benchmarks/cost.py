@@ -1,4 +1,4 @@
-"""What does a layer on modes cost, and does a model of them train on a million nodes in bounded memory?
+"""How much does a layer on modes cost, and does a model of them train on a million nodes in bounded memory?
 
 python benchmarks/cost.py --out benchmarks/cost.json            # everything, about 3 minutes on 2 cores
 python benchmarks/cost.py --works layer                         # forward and backward pass of a layer

@@ -95,7 +95,7 @@ class OfSeries(Target):
         return {} if self.modes is None else SERIES_MODES
 
     def build(self, task: GraphTask, *args: Any, **setting: Any) -> nn.Module:
-        """What the model builds."""
+        """The module of a setting."""
         raise NotImplementedError  # each object has the one of its model
 
     def _prepare(self, task: GraphTask, *, rank: int, burn_in: int) -> GraphTask:

@@ -56,7 +56,7 @@ def distance(found: np.ndarray, true: np.ndarray) -> float:
 
 
 def tried(fit: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
-    """What a fit returns, or None, and the seconds of processor time that it takes, to which other work adds little."""
+    """Result of a fit, or None, and its seconds of processor time, to which other work adds little."""
     start = process_time()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -51,7 +51,7 @@ def pairs(targets: Sequence[str], tasks: Sequence[str]) -> list[Pair]:
 
 @dataclass(frozen=True)
 class Runs:
-    """What runs a pair.
+    """Runner of a pair.
 
     Args:
         folder: Folder of the run folders.

@@ -127,7 +127,7 @@ def floor() -> Iterator[Row]:
 
 
 def least(X: Any, Y: Any) -> None:
-    """What a fit cannot do without."""
+    """The products that no fit can do without."""
     import torch
 
     X.mT @ torch.cat([X, Y], dim=1)

@@ -71,7 +71,7 @@ def width(build: partial[nn.Module], step: int) -> int:
 
 
 def _step(name: str, params: dict[str, Any]) -> int:
-    """What the width must be a multiple of: the heads of attention."""
+    """Heads of attention, of which the width must be a multiple."""
     return int(params["heads"]) if name == "gat" else 4 if name == "gps" else 1
 
 

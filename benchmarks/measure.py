@@ -46,7 +46,7 @@ def peak_above(function: Callable[[], object]) -> float:
 
 
 def in_child(script: str, *arguments: str, timeout: float | None = None) -> Any:
-    """What the script prints as the last line, JSON, when called with the arguments in a process of its own."""
+    """The JSON in the last line that the script prints when called with the arguments in a process of its own."""
     threads = {name: str(THREADS) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
     output = subprocess.run(
         [sys.executable, script, *arguments],
@@ -60,7 +60,7 @@ def in_child(script: str, *arguments: str, timeout: float | None = None) -> Any:
 
 
 def machine() -> Row:
-    """What the numbers were measured on."""
+    """The machine that the numbers were measured on."""
     return described(THREADS)
 
 

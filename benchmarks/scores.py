@@ -1,4 +1,4 @@
-"""What every benchmark of scores has in common: its arguments, which are presets of :func:`gnndiff.bench`.
+"""Arguments that every benchmark of scores takes, which are presets of :func:`gnndiff.bench`.
 
 Each model is tuned with the same number of trials of the same sampler within the same time, and its best setting is
 then trained on all splits, or where a task has one split, from several initialisations.

@@ -1,4 +1,4 @@
-"""What does it cost to score many candidates at once, against one after the other?
+"""How long does it take to score many candidates at once, against one after the other?
 
 100 networks of a two-layer GCN on Cora, scored on its validation nodes, against a loop of `load_state_dict`, a forward
 pass of PyG's GCN on `edge_index` and the metric.

@@ -85,7 +85,7 @@ def scores(path: Path) -> list[Row]:
 
 MODELS: dict[str, Any] = {"GCN": GCN, "GraphSAGE": GraphSAGE, "GAT": GAT}
 MATRIX = ToSparseTensor("edge_weight", remove_edge_index=False, layout=torch.sparse_csr)
-# What makes the graph a sparse matrix for a model, and the arguments that it then takes.
+# Transforms that make the graph a sparse matrix for a model, and the arguments that it then takes.
 SPARSE: dict[str, tuple[BaseTransform, dict[str, Any]]] = {
     "GCN": (Compose([GCNNorm(), MATRIX]), {"normalize": False}),
     "GraphSAGE": (MATRIX, {}),

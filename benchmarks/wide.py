@@ -36,7 +36,7 @@ def as_torch(matrix: sp.csr_matrix, dtype: Any) -> Any:
 
 
 def modes(dmd: Any, X: Any, Y: Any) -> Any:
-    """What a fit ends with."""
+    """The result of a fit."""
     return dmd.fit(X, Y).modes
 
 

@@ -20,7 +20,7 @@ from dmdgnn.reduced import Reduced, SubspaceConstraint
 
 
 class Estimate(Choice):
-    """What :class:`dmdgnn.DMD` computes of snapshots that were checked."""
+    """The computation of :class:`dmdgnn.DMD` on snapshots that were checked."""
 
     def _estimate(self, X: Tensor, Y: Tensor, control: Tensor | None, ragged: Ragged | None) -> None:
         self._controls = self._image_moments = None

@@ -1,4 +1,4 @@
-"""What a fitted DMD says of other times: predictions, forecasts, and the part of each mode in the states."""
+"""A fitted DMD at other times: predictions, forecasts, and the part of each mode in the states."""
 
 from __future__ import annotations
 
@@ -237,7 +237,7 @@ class Evolution(Residuals):
 
     @property
     def _drifts(self) -> Tensor:
-        """Of each mode in a step (*batch, r), zero unless its eigenvalue is one."""
+        """The share of each mode in a step (*batch, r), zero unless its eigenvalue is one."""
         pulls, singular = self._pulls
         return torch.where(singular, pulls, 0)
 

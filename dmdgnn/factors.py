@@ -1,4 +1,4 @@
-"""What DMD makes of snapshots before it solves its r x r problem: one factorisation for rows, graphs or moments."""
+"""The work on snapshots before the r x r problem of DMD: one factorisation for rows, graphs or moments."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from dmdgnn.reduced import Encoder, Reduced
 
 
 class Shadows(NamedTuple):
-    """What the snapshots are on the kept subspace: :math:`U^H X` and :math:`U^H Y` (*batch, r, F), in one unit."""
+    """The snapshots on the kept subspace: :math:`U^H X` and :math:`U^H Y` (*batch, r, F), in one unit."""
 
     X: Tensor
     Y: Tensor
@@ -65,7 +65,7 @@ class Factorisation(NamedTuple):
     reduced_rank: bool = False
 
     def of_rows(self, X: Tensor, Y: Tensor, control: Tensor | None = None) -> Factors:
-        """Of snapshots (*batch, N, F), under inputs `control` (q, F) if any."""
+        """Factors of snapshots (*batch, N, F), under inputs `control` (q, F) if any."""
         dtype, truncation, columns = X.dtype, self.truncation, None
         sources = (X, Y) if control is None else (X, Y, control)
         differentiable = torch.is_grad_enabled() and any(source.requires_grad for source in sources)
@@ -106,7 +106,7 @@ class Factorisation(NamedTuple):
         return Factors(S, U.to(dtype), forward, reduced, encoder, shadows)
 
     def of_graphs(self, X: Tensor, Y: Tensor, ragged: Ragged) -> Factors:
-        """Of each graph's rows of X and Y (N, F), with `reduced`, `encoder` and `shadows` a batch over the graphs."""
+        """Factors of each graph's rows of X and Y (N, F), with `reduced`, `encoder` and `shadows` batched over graphs."""
         check_finite("X", X)
         check_finite("Y", Y)
         blocks = [self.of_rows(ragged.pad(X, block), ragged.pad(Y, block)) for block in ragged.blocks]
@@ -125,7 +125,7 @@ class Factorisation(NamedTuple):
         )
 
     def of_moments(self, moments: Moments) -> tuple[Tensor, Reduced, Encoder, Shadows]:
-        """Of sums over rows: all but the rows themselves."""
+        """Factors of sums over rows: all but the rows themselves."""
         if 0 < float(moments.XX.diagonal().real.max()) < 1e-280:
             raise InputError("the squares of X vanish in float64: scale both snapshots up")
         XX, XY, shape = moments.XX, moments.XY, (moments.rows, len(moments.XX))

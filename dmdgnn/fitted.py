@@ -1,4 +1,4 @@
-"""What a fit leaves behind."""
+"""Attributes that a fit leaves behind."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dmdgnn.reduced import Encoder, Reduced
 class Fitted(Options):
     """Results of :class:`dmdgnn.DMD`: those that are stored, and the error where there are none yet."""
 
-    # What `fit` sets, and forgets before the next.
+    # Attributes that `fit` sets, and forgets before the next.
     singular_values: Tensor
     reduced_operator: Tensor
     eigs: Tensor

@@ -143,7 +143,7 @@ class Method:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What a run does, and where.
+    """Settings of a run, and its folder.
 
     Args:
         task: Name of a task (`graphtasks list` shows all), a folder of .npz files, or FILE.py:FUNCTION that makes one.

@@ -53,7 +53,7 @@ def predict_run(run: Run, task: GraphTask | None = None) -> Arrays:
 
 
 def predictions(module: nn.Module, task: GraphTask, split: int = 0, config: FitConfig | None = None) -> Arrays:
-    """What a network answers to a prepared task.
+    """Answers of a network to a prepared task.
 
     Returns:
         `outputs`, a row for each node, graph or pair; of classes also `probabilities` and `classes`; of links also the

@@ -1,4 +1,4 @@
-"""What a target is like on a task, found out by running it once before anything expensive."""
+"""A trial of a target on a task before anything expensive."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from graphtasks import DivergedError, FitConfig, GraphTask, GraphTasksError
 
 @dataclass(frozen=True)
 class Probe:
-    """What a run relies on.
+    """Facts about a target that a run relies on.
 
     Args:
         parameters: Number of parameters of the first setting that can be built.

@@ -1,4 +1,4 @@
-"""What the command line means by a task or a model: a name, a folder, or something in a Python file of the user's."""
+"""Tasks and models as the command line names them: a name, a folder, or something in a Python file of the user's."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ __all__ = ["Batches", "GraphBatches", "NodeBatches", "WholeGraph", "decode", "fo
 
 
 class Batches(ABC):
-    """What a training takes from a task, and how a trained model answers for a part."""
+    """Data that a training takes from a task, and how a trained model answers for a part."""
 
     @abstractmethod
     def losses(self, model: nn.Module) -> Iterator[tuple[Tensor, int]]:

@@ -1,4 +1,4 @@
-"""What `graphtasks list`, `show NAME`, `splits NAME` and `check` do."""
+"""The commands `graphtasks list`, `show NAME`, `splits NAME` and `check`."""
 
 from __future__ import annotations
 

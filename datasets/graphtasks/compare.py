@@ -200,7 +200,7 @@ class _Entry:
         return best, tried, reason
 
     def row(self, phase: str, split: int, seed: int, setting: Mapping[str, Any]) -> dict[str, Any]:
-        """What is known of a training before it runs."""
+        """The part of a row that is known before its training runs."""
         config = dataclasses.asdict(dataclasses.replace(self.config, **_of_training(setting)))
         del config["seed"]
         return {
@@ -292,7 +292,7 @@ def _of_training(setting: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _of_build(contender: Contender, names: Mapping[str, Any]) -> dict[str, Any]:
-    """What goes to `build`: all but fields of `FitConfig`, and but what `prepare` alone takes."""
+    """The part of a setting that goes to `build`: all but fields of `FitConfig`, and but what `prepare` alone takes."""
     prepared = frozenset[str]() if contender.prepare is None else _named(contender.prepare)
     taken = inspect.signature(contender.build).parameters
     if any(parameter.kind == parameter.VAR_KEYWORD for parameter in taken.values()):

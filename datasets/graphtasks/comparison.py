@@ -49,7 +49,7 @@ COLUMNS: dict[str, Any] = {
     "version": "str",
     "others": "str",
 }
-# Those without which there are no statistics.
+# Columns without which there are no statistics.
 REQUIRED = ("task", "protocol", "model", "split", "seed", "val", "test", "metric", "direction")
 
 

@@ -64,7 +64,7 @@ def _is_table(value: object) -> bool:
 
 
 def _what_it_is(value: object) -> str:
-    """What came in the place of a graph, and what to do."""
+    """Description of an object that is no graph, and what to do."""
     kind = type(value).__name__
     if value is None:
         return "None: was it read at all"

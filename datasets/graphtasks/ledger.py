@@ -14,7 +14,7 @@ from typing import Any
 from graphtasks.errors import FileError, InvalidDataError
 from graphtasks.files import explained, locked, read_bytes, sync_folder
 
-# What tells one training from another. Trainings that agree in all of it give the same scores.
+# Fields that tell one training from another. Trainings that agree in all of it give the same scores.
 KEY = (
     "phase",
     "task",
@@ -117,7 +117,7 @@ class Ledger:
 
 
 def key(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What tells a training from all others."""
+    """Values that tell a training from all others."""
     return tuple(row[name] for name in KEY)
 
 

@@ -63,7 +63,7 @@ class Metric:
 
     @property
     def worst(self) -> float:
-        """What a network gets that has no score: 0 or 1 of a share, else infinity, where no score is worse."""
+        """The score of a network that has none: 0 or 1 of a share, else infinity, where no score is worse."""
         if self.is_share:
             return 0.0 if self.direction == "maximize" else 1.0
         return -self.sign * math.inf

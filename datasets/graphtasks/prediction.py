@@ -1,4 +1,4 @@
-"""What a trained model answers, outside of its training."""
+"""Answers of a trained model, outside of its training."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Split:
     train: Tensor
     val: Tensor
     test: Tensor
-    # Of a split made of masks their length; no field, as it is no part of what a split is.
+    # Length of the masks that a split was made of. It is no field, since it is no part of the split.
     mask_length: ClassVar[int | None] = None
 
     def __post_init__(self) -> None:
@@ -390,7 +390,7 @@ def load_splits(path: str | os.PathLike[str]) -> list[Split] | list[LinkSplit]:
 
 
 def _names(cls: type[Split | LinkSplit]) -> list[str]:
-    """What a kind of split is made of."""
+    """Names of the arrays that a kind of split is made of."""
     return [field.name for field in fields(cls)]
 
 

@@ -132,7 +132,7 @@ class GraphTask:
 
     @property
     def form(self) -> Form:
-        """What the targets are: 'classes', 'labels' of 0 and 1, 'values', or 'links'."""
+        """The form of the targets: 'classes', 'labels' of 0 and 1, 'values', or 'links'."""
         return kinds.find(self.kind).form(self)
 
     @cached_property
@@ -200,7 +200,7 @@ class GraphTask:
         return [self.data[i] for i in cast(Split, self.split(split))[part].tolist()]
 
     def targets(self, split: int, part: Part) -> Tensor:
-        """What is to be predicted for a part of a split.
+        """Targets of a part of a split.
 
         Returns:
             `y` at the nodes of the part (M, ...), or of its graphs one after the other; for links 1 and 0 (M,), in the
@@ -378,7 +378,7 @@ def _counted(count: int, word: str) -> str:
 
 
 def _columns(graph: Data) -> tuple[object, ...]:
-    """What of `y` and of edges is the same in all graphs of a task."""
+    """The form of `y` and of edges, which is the same in all graphs of a task."""
     y = graph.get("y")
     return (None if y is None else (y.dtype, y.shape[1:]), graph.get("edge_weight") is None)
 

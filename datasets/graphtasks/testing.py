@@ -21,7 +21,7 @@ from graphtasks.trial import train_once
 
 
 class KindTestCase(ABC):
-    """What holds for a task of any kind and a model that can learn it.
+    """Tests that hold for a task of any kind and a model that can learn it.
 
     Inherit from it in a class that pytest collects, and give a small task and a model::
 

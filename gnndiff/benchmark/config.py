@@ -1,4 +1,4 @@
-"""What the command line of a benchmark takes."""
+"""Options of a benchmark on the command line."""
 
 from __future__ import annotations
 

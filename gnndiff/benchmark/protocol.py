@@ -53,7 +53,7 @@ class Protocol:
             raise ConfigError(f"got tuning_splits={self.tuning_splits}, expected indices of splits from 0 on")
 
     def record(self) -> dict[str, Any]:
-        """What a file of rows says of how they were measured."""
+        """The protocol as a file of rows states it."""
         return {
             **{name: getattr(self, name) for name in ("trials", "splits", "seeds", "seconds")},
             "tuning_splits": list(self.tuning_splits),

@@ -16,7 +16,7 @@ from graphtasks import Comparison
 
 Row = dict[str, Any]
 
-# What a row takes over from the run as it is.
+# Fields that a row takes over from the run as it is.
 FIELDS = ("model", "metric", "direction", "split", "seed", "val", "test", "parameters", "seconds", "tried", "status")
 _SUFFIXES = (".json", ".jsonl", ".md")
 
@@ -82,7 +82,7 @@ def rows_of(labelled: LabelledTask, comparison: Comparison) -> list[Row]:
 
 
 def which(row: Mapping[str, Any]) -> tuple[str, str, str]:
-    """What the runs of one model on one task have in common."""
+    """Fields that the runs of one model on one task share."""
     return row["task"], row["protocol"], row["model"]
 
 

@@ -45,7 +45,7 @@ class FromTarget:
         return dataclasses.replace(target.contender(target.name, task, space), version=self._version(target))
 
     def _version(self, target: Target) -> str:
-        """What changes with a target of the user's own, so that earlier trainings are not taken for its."""
+        """Text that changes with a target of the user's own, so that earlier trainings are not taken for its."""
         if isinstance(self.target, str) and is_reference(self.target):
             content = Path(self.target.rpartition(":")[0]).read_bytes()
             return hashlib.sha256(content).hexdigest()[:16]
@@ -76,7 +76,7 @@ class Unit:
 
 @dataclass(frozen=True)
 class Training:
-    """What makes rows of a unit.
+    """Maker of the rows of a unit.
 
     Args:
         protocol: The effort.

@@ -93,7 +93,7 @@ class _Worker:
             self.alive = False
 
     def outcome(self) -> Any:
-        """What it made of its unit."""
+        """The result of its unit."""
         try:
             return self.connection.recv()
         except (EOFError, OSError):
@@ -137,7 +137,7 @@ def _check(function: Callable[[Any], Any], units: Sequence[Any]) -> None:
 
 
 def _serve(connection: Connection, function: Callable[[Any], Any], threads: int) -> None:
-    """What a process does."""
+    """Body of a process."""
     import torch
 
     threading.Thread(target=_follow_parent, daemon=True).start()
@@ -159,7 +159,7 @@ def _follow_parent() -> None:
 
 
 def _outcome(function: Callable[[Any], Any], unit: Any) -> Any:
-    """What a function makes of a unit, or the error; of one that nobody foresaw, the traceback is shown."""
+    """Result of a function for a unit, or the error; of one that nobody foresaw, the traceback is shown."""
     from dmdgnn import DMDGNNError
     from graphtasks import GraphTasksError
 

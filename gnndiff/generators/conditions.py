@@ -1,4 +1,4 @@
-"""What parameters are generated for: a graph and the validation score that they should reach."""
+"""Conditions that parameters are generated for: a graph and the validation score that they should reach."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from graphtasks import Metric
 
 @dataclass(frozen=True)
 class ZooConditions:
-    """What is known of each checkpoint of a zoo, and what is asked for.
+    """Conditions of each checkpoint of a zoo, and the one to generate for.
 
     Args:
         values: Conditions (n, C) of the checkpoints: the embedding of the graph that each saw, and its score.

@@ -17,7 +17,7 @@ from gnndiff.zoo.zoo import Zoo
 
 @dataclass(frozen=True)
 class Material:
-    """What rows are made of.
+    """Material of the rows.
 
     Args:
         run: The run.

@@ -93,7 +93,7 @@ def _train_member(run: Run, member: int, setting: Setting) -> list[Checkpoint]:
 
     def keep(epoch: int, val: float, model: nn.Module) -> None:
         block = epoch // run.method.block
-        # Of equal scores the later one: it has moved on from the start.
+        # The later one of equal scores has moved on from the start.
         if block not in blocks or not metric.better(blocks[block][0], val):
             blocks[block] = (val, epoch, copy.deepcopy(model.state_dict()))
 

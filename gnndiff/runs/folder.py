@@ -41,14 +41,14 @@ from gnndiff.targets.build import Preparations, build, fit_config
 from graphtasks import FitConfig, GraphTask, sensible_threads, threads
 from graphtasks.files import explained
 
-# What may differ between two calls that go on with the same run.
+# Fields that may differ between two calls that go on with the same run.
 _NOT_IDENTITY = ("out", "root", "quiet", "threads", "storage")
 
 TRIALS, SHARED = "search.db", "trials of the storage"
 INDEX = "zoo/index.jsonl"
 STORAGE = "GNNDIFF_STORAGE"
 
-# What a process that was killed before it wrote config.json may have left.
+# Files that a process that was killed before it wrote config.json may have left.
 _PARTIAL = re.compile(r"\.[0-9a-f]{12}\.part")
 
 
@@ -154,12 +154,12 @@ class Run:
 
     @cached_property
     def probe(self) -> Probe:
-        """What was found by running the target once on the task, before anything expensive."""
+        """Facts found by running the target once on the task, before anything expensive."""
         with self.threaded():
             return probe(self.preparations, self.space, self.config.split, self.device, **self.config.loading)
 
     def identity(self) -> dict[str, Any]:
-        """What makes two runs the same, as stored in config.json."""
+        """Settings that make two runs the same, as stored in config.json."""
         settings = {k: v for k, v in dataclasses.asdict(self.config).items() if k not in _NOT_IDENTITY}
         return {
             **settings,
@@ -283,7 +283,7 @@ class Run:
         )
 
     def evaluator(self, setting: Setting) -> Evaluator:
-        """What scores networks of a setting's architecture."""
+        """Evaluator of networks of a setting's architecture."""
         key = json.dumps(architecture(self.target, setting), sort_keys=True)
         if key not in self._evaluators:
             self._evaluators[key] = Evaluator(

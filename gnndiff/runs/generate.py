@@ -58,7 +58,7 @@ def train(run: Run) -> None:
 
 
 def _conditions(run: Run, zoo: Zoo):  # type: ignore[no-untyped-def]
-    """What is known of the checkpoints, and the graph encoder, which only classes of nodes of one graph can train."""
+    """Conditions of the checkpoints, and the graph encoder, which only classes of nodes of one graph can train."""
     from gnndiff.generators.graph_encoder import GraphEncoder
 
     if run.task.kind != "node" or run.task.many or run.config.neighbors or run.config.clusters:
@@ -116,7 +116,7 @@ def generate(run: Run) -> None:
 
 
 def load_candidates(run: Run) -> Candidates:
-    """What :func:`generate` saved."""
+    """Candidates that :func:`generate` saved."""
     run.require("generate")
     path = run.folder / "generated" / "candidates.safetensors"
     try:

@@ -55,11 +55,11 @@ class FunctionTarget(Target):
         return self.choices
 
     def build(self, task: GraphTask, *args: Any, **setting: Any) -> nn.Module:
-        """What the function makes."""
+        """The module that the function makes."""
         return self.function(task, **setting)
 
     def units(self, module: nn.Module) -> Sequence[Units] | None:
-        """Those of a network of PyG's form; None of any other."""
+        """Units of a network of PyG's form; None for any other."""
         return units_of(module)
 
     @property

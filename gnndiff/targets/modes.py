@@ -1,4 +1,4 @@
-"""What models of one graph's modes have in common: ranks that its features have, and no batches of its nodes."""
+"""Parts that models of one graph's modes share: ranks that its features have, and no batches of its nodes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def refuse_batches(network: nn.Module, nodes: int) -> None:
 
 
 def features(task: GraphTask) -> Tensor:
-    """Those of the one graph whose modes each have a gain.
+    """Features of the one graph whose modes each have a gain.
 
     Raises:
         ConfigError: The task has several graphs.
@@ -57,7 +57,7 @@ def features(task: GraphTask) -> Tensor:
 
 
 def fitting_ranks(task: GraphTask, ranks: tuple[int, ...] = RANKS) -> tuple[int, ...]:
-    """Those that the features have twice over, so that the modes of smoothed features have them, too."""
+    """Ranks that the features have twice over, so that the modes of smoothed features have them, too."""
     x = features(task)
     most = 2 * max(ranks)
     if x.size(1) > most:  # a product with random columns has the same rank, up to their number
@@ -67,7 +67,7 @@ def fitting_ranks(task: GraphTask, ranks: tuple[int, ...] = RANKS) -> tuple[int,
 
 
 def ranks_of_energies(task: GraphTask, energies: tuple[float, ...]) -> tuple[int, ...]:
-    """Those that keep these shares of the features' energy, different ones, in their order."""
+    """Ranks that keep these shares of the features' energy, different ones, in their order."""
     kept = torch.linalg.svdvals(features(task)).square().cumsum(0)
     ranks = (int((kept < share * kept[-1]).sum()) + 1 for share in energies)
     return tuple(dict.fromkeys(ranks))

@@ -1,4 +1,4 @@
-"""What models that make a row for each node have in common: channels, normalisation, readout and preparations."""
+"""Parts that models with a row for each node share: channels, normalisation, readout and preparations."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def channels(task: GraphTask, hidden: int) -> dict[str, Any]:
 def arguments(
     task: GraphTask, *, hidden: int, dropout: float, num_layers: int = 2, norm: str = "none"
 ) -> dict[str, Any]:
-    """What all models of PyG's form take, in PyG's names.
+    """Arguments that all models of PyG's form take, in PyG's names.
 
     Args:
         task: The task.

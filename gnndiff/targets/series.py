@@ -1,4 +1,4 @@
-"""What models of series have in common: steps, modes that see the training part alone, and units of gates."""
+"""Parts that models of series share: steps, modes that see the training part alone, and units of gates."""
 
 from __future__ import annotations
 

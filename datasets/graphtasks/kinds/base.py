@@ -1,4 +1,4 @@
-"""What one kind of task does in its own way."""
+"""The contract of a kind of task."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["node", "node-regression", "link", "graph", "temporal"]
 
-# What targets are: classes (M,), labels of 0 and 1 (M, T), values (M,) or (M, T), or whether pairs are links (M,).
+# Forms of targets: classes (M,), labels of 0 and 1 (M, T), values (M,) or (M, T), or whether pairs are links (M,).
 Form = Literal["classes", "labels", "values", "links"]
 
 
@@ -102,7 +102,7 @@ class TaskKind(ABC):
 
     @abstractmethod
     def form(self, task: GraphTask) -> Form:
-        """What the targets are."""
+        """The form of the targets."""
 
     def num_nodes(self, task: GraphTask) -> int:
         """Number of nodes, see :attr:`GraphTask.num_nodes`."""
@@ -136,7 +136,7 @@ class TaskKind(ABC):
         return training_loss(task, split, class_weights=class_weights)
 
     def batches(self, task: GraphTask, split: int, config: FitConfig, device: torch.device) -> Batches:
-        """What a training takes from the task.
+        """Batches that a training takes from the task.
 
         Raises:
             InvalidDataError: The config asks for batches that this kind of task has not.
