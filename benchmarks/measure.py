@@ -65,11 +65,12 @@ def machine() -> Row:
 
 
 def write_json(path: Path, rows: list[Row]) -> None:
-    """Write the machine and the rows; rows of the same work and rival that are already there are replaced."""
+    """Write the machine and the rows, one on each line; rows of the same work and rival that are already there are replaced."""
     names = {(row["work"], row["rival"]) for row in rows}
     kept = json.loads(path.read_text())["rows"] if path.exists() else []
     kept = [row for row in kept if (row["work"], row["rival"]) not in names]
-    path.write_text(json.dumps({"machine": machine(), "rows": kept + rows}, indent=2) + "\n")
+    lines = ",\n".join(json.dumps(row, separators=(",", ":")) for row in kept + rows)
+    path.write_text(f'{{\n"machine": {json.dumps(machine())},\n"rows": [\n{lines}\n]\n}}\n')
 
 
 def markdown(rows: list[Row]) -> str:
