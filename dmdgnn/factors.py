@@ -106,7 +106,7 @@ class Factorisation(NamedTuple):
         return Factors(S, U.to(dtype), forward, reduced, encoder, shadows)
 
     def of_graphs(self, X: Tensor, Y: Tensor, ragged: Ragged) -> Factors:
-        """Factors of each graph's rows of X and Y (N, F), `reduced`, `encoder` and `shadows` batched over graphs."""
+        """Factors of the rows of X and Y (N, F) of each graph, the small ones batched over graphs."""
         check_finite("X", X)
         check_finite("Y", Y)
         blocks = [self.of_rows(ragged.pad(X, block), ragged.pad(Y, block)) for block in ragged.blocks]
