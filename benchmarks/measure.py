@@ -65,7 +65,7 @@ def machine() -> Row:
 
 
 def write_json(path: Path, rows: list[Row]) -> None:
-    """Write the machine and the rows, one on each line; rows of the same work and rival that are already there are replaced."""
+    """Write the machine and the rows, one a line; rows that are there for the same work and rival are replaced."""
     names = {(row["work"], row["rival"]) for row in rows}
     kept = json.loads(path.read_text())["rows"] if path.exists() else []
     kept = [row for row in kept if (row["work"], row["rival"]) not in names]
