@@ -37,6 +37,7 @@ from gnndiff.runs.record import (
 )
 from gnndiff.targets import Target, is_registered
 from gnndiff.targets.base import Setting, Space, architecture, check_kind, check_loaders, check_space, full_space
+from gnndiff.targets.ranges import from_plain, plain
 from gnndiff.targets.build import Preparations, build, fit_config
 from graphtasks import FitConfig, GraphTask, sensible_threads, threads
 from graphtasks.files import explained
@@ -92,7 +93,7 @@ class Run:
         self.folder: Path = config.folder
         self.task.split(config.split)
         check_kind(self.target, self.task)
-        own = full_space(self.target, self.task, paper=config.space == "paper")
+        own = full_space(self.target, self.task, config.space)
         self.space: Space = own if space is None else {**own, **space}
         check_space(self.target, self.space)
         check_loaders(self.target, {**self.config.loading, **self.space})
@@ -133,12 +134,13 @@ class Run:
                 out=Path(folder),
                 root=root,
             )
-        except (TypeError, KeyError, AttributeError) as error:
+            space = {name: from_plain(choices) for name, choices in stored["choices"].items()}
+        except (TypeError, KeyError, AttributeError, ValueError) as error:
             raise DamagedFileError(f"{path} is damaged ({error}): restore it, or start another run") from error
         for what, given in (("target", target), ("task", task)):
             if stored.get(f"own_{what}") and given is None:
                 raise ConfigError(f"the run in {folder} has a {what} of your own: pass it as {what}=...")
-        return cls(config, target=target, task=task, space=stored["choices"])
+        return cls(config, target=target, task=task, space=space)
 
     def __repr__(self) -> str:
         done = list(read_record(self.folder, self.identity_hash))
@@ -164,7 +166,7 @@ class Run:
         return {
             **settings,
             "limits": dataclasses.asdict(self.limits),
-            "choices": {name: list(choices) for name, choices in self.space.items()},
+            "choices": {name: plain(choices) for name, choices in self.space.items()},
             "target": self.target.version,
             "split_hash": self.split_hash,
             "data_hash": self.task.data_hash,
