@@ -17,7 +17,7 @@ from gnndiff.benchmark.protocol import Protocol, sentence
 from gnndiff.benchmark.rows import Files, Row, read_rows, which, write_rows
 from gnndiff.benchmark.summary import differences, summary
 from gnndiff.benchmark.units import Factory, FromTarget, Training, Unit, gather, hand_out, part_of
-from gnndiff.benchmark.workers import Failure, work
+from gnndiff.workers import Failure, work
 from gnndiff.errors import BenchError, ConfigError
 from gnndiff.files import write_text
 from gnndiff.report.markdown import table
