@@ -1,7 +1,6 @@
 import subprocess
 import sys
 
-
 CODE = """
 import sys
 import gnndiff
