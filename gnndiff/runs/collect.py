@@ -9,20 +9,14 @@ from torch import Tensor, nn
 
 from gnndiff.errors import ZooError
 from gnndiff.evaluation import stack
-from gnndiff.files import write_tensors
 from gnndiff.progress import progress
 from gnndiff.runs.folder import INDEX, Run
 from gnndiff.scores import best, best_first, floor
 from gnndiff.search import ranked_trials, train
 from gnndiff.targets.base import Setting, architecture, check_setting
 from gnndiff.zoo.alignment import usable_units
-from gnndiff.zoo.members import (
-    Checkpoint,
-    complete,
-    read_checkpoint,
-    read_index,
-    write_index,
-)
+from gnndiff.zoo.checkpoint import Checkpoint
+from gnndiff.zoo.store import CheckpointStore
 from gnndiff.zoo.views import drop_edges
 from gnndiff.zoo.zoo import Zoo
 from graphtasks import GraphTask
@@ -47,28 +41,35 @@ def view(run: Run, member: int) -> GraphTask:
     return drop_edges(run.task, run.method.edge_drop, run.seed("view", member)) if member % 2 else run.task
 
 
+def store(run: Run) -> CheckpointStore:
+    """The checkpoints of a run."""
+    return CheckpointStore(run.folder / "zoo", run.identity_hash, run.split_hash)
+
+
 def collect(run: Run) -> None:
     """Fill the zoo. Checkpoints that are there are kept; a training that was interrupted is repeated."""
     run.require("search")
-    folder = run.folder / "zoo"
-    with explained(folder, "make"):
-        folder.mkdir(exist_ok=True)
+    with explained(run.folder / "zoo", "make"):
+        (run.folder / "zoo").mkdir(exist_ok=True)
     chosen = settings_of_zoo(run)
     total = run.limits.settings * run.limits.initialisations
-    index = complete(folder, _index(run))
+    kept, there = store(run), _index(run)
+    index = kept.complete()
+    if len(index) < len(there):
+        kept.keep(index)
     done = {checkpoint.member for checkpoint in index}
+    vals = [checkpoint.val for checkpoint in index]
     metric = run.task.metric
     with progress("collect", total, done=len(done), quiet=run.config.quiet) as advance:
         for member in range(total):
             if member in done:
                 continue
-            checkpoints = _train_member(run, member, chosen[member * len(chosen) // total])
-            index = sorted([*index, *checkpoints], key=lambda checkpoint: checkpoint.file)
-            write_index(folder, index, run.identity_hash)
-            advance(f"best validation {metric.format(best((checkpoint.val for checkpoint in index), metric))}")
+            vals += _train_member(run, member, chosen[member * len(chosen) // total])
+            advance(f"best validation {metric.format(best(vals, metric))}")
+    index = _index(run)
     if not index:
         raise ZooError("all trainings of the zoo diverged: search again with another seed")
-    files = [INDEX, *(f"zoo/{checkpoint.file}" for checkpoint in index)]
+    files = [INDEX, *sorted({f"zoo/{checkpoint.shard}" for checkpoint in index})]
     run.finish("collect", sum(checkpoint.seconds for checkpoint in index), files)
 
 
@@ -78,14 +79,14 @@ def _index(run: Run) -> list[Checkpoint]:
     Raises:
         DamagedFileError: It is damaged, or of another run.
     """
-    index = read_index(run.folder / "zoo", run.identity_hash, run.split_hash)
+    index = store(run).checkpoints()
     for checkpoint in index:
         check_setting(checkpoint.setting, run.space, run.folder / INDEX)
     return index
 
 
-def _train_member(run: Run, member: int, setting: Setting) -> list[Checkpoint]:
-    """Train one member and write its checkpoints; a training that diverges leaves none."""
+def _train_member(run: Run, member: int, setting: Setting) -> list[float]:
+    """Train one member and keep its checkpoints, whose scores these are; a training that diverges leaves none."""
     start = perf_counter()
     seed = run.seed("zoo", member)
     blocks: dict[int, tuple[float, int, dict[str, Tensor]]] = {}
@@ -104,36 +105,31 @@ def _train_member(run: Run, member: int, setting: Setting) -> list[Checkpoint]:
     chosen = best_first(latest_first, lambda block: block[0], metric)[: run.limits.snapshots][::-1]
     states = [state for _, _, state in chosen]
     vals = run.evaluator(setting).scores(stack(states), "val")
-    checkpoints = []
-    for i, ((_, epoch, state), val) in enumerate(zip(chosen, vals, strict=True)):
-        path = run.folder / "zoo" / f"{member:04d}-{i}.safetensors"
-        checkpoints.append(
-            Checkpoint(
-                file=path.name,
-                sha256=write_tensors(path, state),
-                setting=dict(setting),
-                member=member,
-                seed=seed,
-                epoch=epoch,
-                val=val,
-                split_hash=run.split_hash,
-                seconds=(perf_counter() - start) / len(states),
-                siblings=len(states),
-            )
-        )
-    return checkpoints
+    facts = [
+        {
+            "setting": dict(setting),
+            "root": member,
+            "seed": seed,
+            "epoch": epoch,
+            "val": val,
+            "split_hash": run.split_hash,
+            "seconds": (perf_counter() - start) / len(states),
+        }
+        for (_, epoch, _), val in zip(chosen, vals, strict=True)
+    ]
+    store(run).add(member, states, facts)
+    return vals
 
 
 def load_zoo(run: Run) -> Zoo:
     """Read all checkpoints of a run, check them against the index, and align them."""
     run.require("collect")
-    folder = run.folder / "zoo"
-    checkpoints = _index(run)
+    checkpoints, kept = _index(run), store(run)
     best_setting = best_first(checkpoints, lambda checkpoint: checkpoint.val, run.task.metric)[0].setting
     evaluator = run.evaluator(best_setting)
     units, alignment = usable_units(run.target.units(evaluator.module), evaluator)
     return Zoo.of(
-        [read_checkpoint(folder, checkpoint) for checkpoint in checkpoints],
+        [kept.read(checkpoint) for checkpoint in checkpoints],
         [checkpoint.val for checkpoint in checkpoints],
         [checkpoint.setting for checkpoint in checkpoints],
         [checkpoint.member for checkpoint in checkpoints],

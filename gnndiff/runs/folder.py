@@ -345,12 +345,12 @@ class Run:
     def _hash(self, name: str) -> str | None:
         """Hash of what a stage left, None where it is missing. Times in it do not count."""
         from gnndiff.search.trials import trials_digest
-        from gnndiff.zoo.members import index_digest
+        from gnndiff.zoo.store import CheckpointStore
 
         if name in (TRIALS, SHARED):
             return trials_digest(self)
         if name == INDEX:
-            return index_digest(self.folder / "zoo", self.identity_hash)
+            return CheckpointStore(self.folder / "zoo", self.identity_hash).digest()
         return file_hash(self.folder / name)
 
     def require(self, stage: str) -> None:
