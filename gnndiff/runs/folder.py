@@ -38,6 +38,7 @@ from gnndiff.runs.record import (
 from gnndiff.targets import Target, is_registered
 from gnndiff.targets.base import Setting, Space, architecture, check_kind, check_loaders, check_space, full_space
 from gnndiff.targets.build import Preparations, build, fit_config
+from gnndiff.zoo.recipes import find as find_recipe
 from graphtasks import FitConfig, GraphTask, sensible_threads, threads
 from graphtasks.files import explained
 
@@ -90,6 +91,7 @@ class Run:
             model=canonical(config.model) if target is None else target.name,
         )
         self.folder: Path = config.folder
+        find_recipe(config.zoo)
         self.task.split(config.split)
         check_kind(self.target, self.task)
         own = full_space(self.target, self.task, paper=config.space == "paper")

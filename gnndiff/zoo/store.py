@@ -75,7 +75,9 @@ class CheckpointStore:
         counts = Counter(each.member for each in good)
         return [each for each in good if counts[each.member] == each.siblings]
 
-    def add(self, member: int, states: Sequence[Mapping[str, Tensor]], facts: Sequence[Mapping[str, Any]]) -> None:
+    def add(
+        self, member: int, states: Sequence[Mapping[str, Tensor]], facts: Sequence[Mapping[str, Any]]
+    ) -> list[Checkpoint]:
         """Append the checkpoints of a training; one that is in the index already stays as it is.
 
         Args:
@@ -89,16 +91,17 @@ class CheckpointStore:
         shard = f"{member:05d}.safetensors"
         with self._held(), ThreadPoolExecutor(1) as hashing:  # while the disk is busy
             if self.index.exists() and START + shard.encode() in read_bytes(self.index):
-                return
+                return [each for each in self.checkpoints() if each.member == member]
             hashes = hashing.submit(lambda: [content_hash(state) for state in states])
             tensors = {f"{row}/{name}": each for row, state in enumerate(states) for name, each in state.items()}
             write_bytes(self.folder / shard, _safetensors(tensors))
             found = zip(hashes.result(), facts, strict=True)
-            lines = [
-                Checkpoint(shard, row, sha256, member=member, siblings=len(states), **own).line(self.owner)
+            new = [
+                Checkpoint(shard, row, sha256, member=member, siblings=len(states), **own)
                 for row, (sha256, own) in enumerate(found)
             ]
-            self._append(b"".join(lines))
+            self._append(b"".join(each.line(self.owner) for each in new))
+        return new
 
     def keep(self, checkpoints: Sequence[Checkpoint]) -> None:
         """Leave only these in the index, so that what was lost or damaged can be added again."""

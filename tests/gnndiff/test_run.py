@@ -84,7 +84,7 @@ CASES = [("wine", "gcn"), ("Wine", "GCN")]
 
 INTERRUPTIONS = {
     "search": (trials, "train_once", 2),
-    "collect": (collect, "train", 2),
+    "collect": (collect, "train_once", 2),
     "collect while writing": (zoo_store, "write_bytes", 2),
     "train": (diffusion, "noise_schedule", 1),
     "generate": (generate, "best", 1),
