@@ -28,6 +28,7 @@ __all__ = [
     "read_json",
     "seal",
     "sha256",
+    "write_bytes",
     "write_checked",
     "write_json",
     "write_tensors",

@@ -181,17 +181,22 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(descriptor: int, path: str | os.PathLike[str]) -> Iterator[None]:
-    """Hold an open file against all other writers that ask; it ends with the process at the latest.
+def locked(descriptor: int, path: str | os.PathLike[str], *, wait: bool = False) -> Iterator[None]:
+    """Hold an open file or folder against all other writers that ask; it ends with the process at the latest.
+
+    Args:
+        descriptor: The file or folder.
+        path: Its path.
+        wait: Wait for another one's end.
 
     Raises:
-        FileError: Another one holds it.
+        FileError: Another one holds it, and `wait` is not given.
     """
     if fcntl is None:
         yield
         return
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError as error:
         raise FileError(f"another process writes to {path}: wait for its end, or use another path") from error
     try:

@@ -24,7 +24,7 @@ from gnndiff.runs.deliver import Best
 from gnndiff.search import finished_trials, search
 from gnndiff.stages import STAGES, run_all
 from gnndiff.targets.base import check_setting
-from gnndiff.zoo.members import read_index, write_index
+from gnndiff.zoo.store import CheckpointStore
 from graphtasks import GraphTasksError
 
 NAMED = (GNNDiffError, GraphTasksError)
@@ -318,8 +318,8 @@ def test_times_do_not_follow_a_clock_that_is_set_back(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"file": "../../etc/passwd.safetensors"},
-        {"file": "/etc/passwd"},
+        {"shard": "../../etc/passwd.safetensors"},
+        {"shard": "/etc/passwd"},
         {"split_hash": "0" * 16},
         {"epoch": -1},
         {"val": "1"},
@@ -331,11 +331,12 @@ def test_times_do_not_follow_a_clock_that_is_set_back(tmp_path, monkeypatch):
 )
 def test_fields_of_an_index_that_are_of_no_run(changes, copy):
     run = Run(config(copy))
-    first, *others = read_index(copy / "zoo", run.identity_hash)
+    store = CheckpointStore(copy / "zoo", run.identity_hash)
+    first, *others = store.checkpoints()
     values = {**vars(first), **{name: value for name, value in changes.items() if name != "hidden"}}
     if "hidden" in changes:
         values["setting"] = {**first.setting, "hidden": changes["hidden"]}
-    write_index(copy / "zoo", [type(first)(**values), *others], run.identity_hash)
+    store.keep([type(first)(**values), *others])
     with pytest.raises(DamagedFileError, match=r"index\.jsonl"):
         STAGES["collect"](run)
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import jsonschema
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from gnndiff import Run, RunConfig, search
 from gnndiff.errors import ConfigError
@@ -19,7 +18,8 @@ from gnndiff.runs.deliver import Best
 from gnndiff.search import trials
 from gnndiff.stages import STAGES, run_all
 from gnndiff.targets import available
-from gnndiff.zoo.members import read_index
+from gnndiff.zoo import store as zoo_store
+from gnndiff.zoo.store import CheckpointStore
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "results.schema.json").read_text())
 ROWS = ["coarse_winner", "best_checkpoint", "checkpoint_soup", "checkpoint_ensemble", "noise_best_of_n"]
@@ -84,8 +84,8 @@ CASES = [("wine", "gcn"), ("Wine", "GCN")]
 
 INTERRUPTIONS = {
     "search": (trials, "train_once", 2),
-    "collect": (collect, "train", 2),
-    "collect while writing": (collect, "write_tensors", 3),
+    "collect": (collect, "train_once", 2),
+    "collect while writing": (zoo_store, "write_bytes", 2),
     "train": (diffusion, "noise_schedule", 1),
     "generate": (generate, "best", 1),
     "compare": (trials, "train_once", 9),
@@ -108,8 +108,8 @@ def test_an_interrupted_run_ends_in_the_same_table(name, finished, tmp_path, mon
         run_all(Run(config(tmp_path / "run")))
     monkeypatch.undo()
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "zoo").glob("*.safetensors")}
-    index = read_index(tmp_path / "run" / "zoo", finished.identity_hash)
-    indexed = {tmp_path / "run" / "zoo" / checkpoint.file for checkpoint in index}
+    index = CheckpointStore(tmp_path / "run" / "zoo", finished.identity_hash).checkpoints()
+    indexed = {tmp_path / "run" / "zoo" / checkpoint.shard for checkpoint in index}
 
     assert scores(run_all(Run(config(tmp_path / "run")))) == scores(read_results(finished))
     assert all(path.stat().st_mtime_ns == kept[path] for path in indexed)
@@ -131,14 +131,14 @@ def test_a_finished_run_is_only_read(finished, monkeypatch):
 
 
 def test_zoo_index_tells_all_of_each_checkpoint(finished):
-    index = read_index(finished.folder / "zoo", finished.identity_hash)
+    store = CheckpointStore(finished.folder / "zoo", finished.identity_hash)
+    index = store.checkpoints()
     assert len(index) == 2 * 2 * 2
     for checkpoint in index:
         assert checkpoint.split_hash == finished.split_hash
         assert set(checkpoint.setting) == set(finished.space)
         assert 0 <= checkpoint.epoch < 20
-        state = load_file(finished.folder / "zoo" / checkpoint.file)
-        scored = finished.evaluator(checkpoint.setting).scores(stack([state]), "val")
+        scored = finished.evaluator(checkpoint.setting).scores(stack([store.read(checkpoint)]), "val")
         assert scored == [checkpoint.val]
 
 
