@@ -39,7 +39,8 @@ def run(
         target: The model: a name, a target, or a function that builds a module as `build(task, **setting)`.
         task: The task, its name, or a folder of .npz files.
         space: Hyperparameters with their choices, such as `{"hidden": [16, 32]}`, instead of the target's own;
-            ranges such as `gnndiff.Float(1e-3, 1e-2, log=True)` are choices, too. A function needs one. `optimizer`, `lr` and `weight_decay` are added unless it has them.
+            ranges such as `gnndiff.Float(1e-3, 1e-2, log=True)` are choices, too. A function needs one. `optimizer`,
+            `lr` and `weight_decay` are added unless it has them. Or `"modern"`, `"paper"` or `"default"`.
         budget: 'smoke' (under a minute), 'coarse' or 'full'.
         split: Index of the task's split.
         seed: Seed of everything random.

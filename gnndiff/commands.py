@@ -80,6 +80,27 @@ def show(folder: Positional[Path]) -> None:
 
 
 @app.command
+def zoo(folder: Positional[Path], model: str | None = None, root: Path | None = None) -> None:
+    """Print how the checkpoints of a run lie to each other, and what this means for soups and generators.
+
+    Args:
+        folder: The run folder. It is only read.
+        model: FILE.py:NAME of the run's target, where it was one of your own.
+        root: Folder of raw data files.
+    """
+    from gnndiff.resolve import find_target
+    from gnndiff.runs.collect import read_zoo
+    from gnndiff.runs.folder import Run
+
+    opened = Run.load(folder, target=None if model is None else find_target(model), root=root)
+    with opened.threaded():
+        found = read_zoo(opened)
+        print(
+            f"{found!r}, {found.alignment}\n{found.geometry()}\n{found.geometry().meaning(opened.method.least_spread)}"
+        )
+
+
+@app.command
 def predict(
     folder: Positional[Path],
     task: str | None = None,

@@ -117,6 +117,13 @@ class Method:
         edge_drop: Share of the edges that every second training of the zoo does without.
         block: Epochs of which the best may become a checkpoint.
         quality: Share of the best validation score that a setting needs to enter the zoo.
+        connecting_rate: Largest learning rate in the zoo: a larger one becomes Adam with this one, as members that are
+            trained with larger steps cannot be averaged.
+        roots: Trainings from scratch in a zoo of branches.
+        branch_epochs: Epochs of a branch.
+        branch_tries: Trainings of a branch, each at 0.3 of the former's learning rate, until it stays in its basin.
+        barrier: Fall of the validation score on the way to others beyond which a member is left out of averages.
+        least_spread: Relative spread below which a zoo is one point, and refused.
         alignment_rounds: Times that all networks are aligned to their mean.
         noise_levels: Sizes of the noise around the best checkpoint, relative to each tensor.
         energy: Share of the checkpoints' variance that the latents keep.
@@ -133,6 +140,12 @@ class Method:
     edge_drop: float = 0.1
     block: int = 10
     quality: float = 0.95
+    connecting_rate: float = 0.02
+    roots: int = 3
+    branch_epochs: int = 40
+    branch_tries: int = 3
+    barrier: float = 0.05
+    least_spread: float = 0.01
     alignment_rounds: int = 3
     noise_levels: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3)
     energy: float = 0.99
@@ -165,6 +178,8 @@ class RunConfig:
             which trainings end.
         pruner: End trainings that lag behind, by their validation curves: none, median or hyperband.
         budget: smoke (under a minute), coarse or full.
+        zoo: Kind of the zoo: independent trainings, branches of a good one, or that of the GNN-Diff paper.
+        parameters: Tensors that zoo and generator are of: all, last-layer, or a pattern of names such as 'convs.1.*'.
         split: Index of the task's split.
         seed: Seed of everything random.
         device: Device of all training, such as cpu or cuda.
@@ -204,6 +219,8 @@ class RunConfig:
     sampler: Literal["random", "grid", "tpe", "coarse-to-fine"] = "random"
     pruner: Literal["none", "median", "hyperband"] = "none"
     budget: str = "coarse"
+    zoo: Literal["independent", "branches", "paper"] = "independent"
+    parameters: str = "all"
     split: int = 0
     seed: int = 0
     device: str = "cpu"

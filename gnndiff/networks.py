@@ -31,11 +31,11 @@ class Networks:
         return [name for name, _ in self.module.named_parameters()]
 
     def with_buffers(self, state: Mapping[str, Any]) -> Self:
-        """The same with the buffers of a state dict, which are those of all networks that have none of their own."""
+        """The same with the tensors of a state dict, which are those of all networks that have none of their own."""
         other = copy.copy(self)
         other.module = copy.deepcopy(self.module)
-        buffers = {name for name, _ in other.module.named_buffers()}
-        other.module.load_state_dict({k: v for k, v in state.items() if k in buffers}, strict=False)
+        known = other.module.state_dict().keys()
+        other.module.load_state_dict({k: v for k, v in state.items() if k in known}, strict=False)
         return other
 
     @torch.no_grad()

@@ -16,7 +16,7 @@ import graphtasks
 from gnndiff.errors import ConfigError, DamagedFileError
 from gnndiff.runs.deliver import FACTS, Best
 from gnndiff.runs.folder import Run
-from gnndiff.targets.base import check_setting
+from gnndiff.targets.base import check_setting, training_names
 from graphtasks import FitConfig, GraphTask
 from graphtasks.files import explained, write_bytes
 from graphtasks.splits import PARTS, LinkSplit
@@ -36,7 +36,7 @@ def predict_run(run: Run, task: GraphTask | None = None) -> Arrays:
     """
     run.require("compare")
     best = Best.load(run.folder / "best")
-    check_setting(best.setting, run.space, run.folder / "best" / FACTS)
+    check_setting(best.setting, run.space, run.folder / "best" / FACTS, training_names(run.target))
     task = run.task if task is None else _alike(task, run.task)
     preparations = run.preparations if task is run.task else type(run.preparations)(run.target, task)
     prepared = preparations(best.setting)
@@ -89,7 +89,14 @@ def save_predictions(path: Path, arrays: Arrays) -> None:
     np.savez(content, **arrays)  # type: ignore[arg-type]
     with explained(path.parent, "make"):
         path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, content.getvalue(), ours=zipfile.ZipFile, what="a file of arrays")
+    write_bytes(path, content.getvalue(), ours=_check_predictions, what="a file of predictions")
+
+
+def _check_predictions(path: Path) -> None:
+    """Raise `ValueError` where a file holds something else than predictions, such as splits or a graph."""
+    with zipfile.ZipFile(path) as archive:
+        if "outputs.npy" not in archive.namelist():
+            raise ValueError("it has no outputs")
 
 
 def _alike(task: GraphTask, own: GraphTask) -> GraphTask:

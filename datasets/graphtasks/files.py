@@ -35,6 +35,13 @@ _ADVICE = {
 _NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EBADF)
 
 
+def as_path(path: str | os.PathLike[str]) -> Path:
+    """A path, or `FileError` for what is none."""
+    if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str) or "\0" in os.fspath(path):
+        raise FileError(f"got {path!r}, expected a path, such as 'folder/file'")
+    return Path(path)
+
+
 def write_bytes(
     path: str | os.PathLike[str], content: bytes, *, ours: Callable[[Path], object] | None = None, what: str = ""
 ) -> None:
@@ -55,7 +62,7 @@ def write_bytes(
         FileError: The path is a folder or a device, holds a file that is not ours, or cannot be written to. The file
             that was there is as it was.
     """
-    path = Path(path)
+    path = as_path(path)
     with explained(path, "write"):
         target = path.resolve()
         if not target.parent.is_dir():
@@ -121,7 +128,7 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
         FileError: It cannot be read.
         InvalidDataError: It is empty, no JSON in UTF-8, nested too deeply, or JSON of something else than an object.
     """
-    path = Path(path)
+    path = as_path(path)
     content = read_bytes(path)
     if not content:
         raise InvalidDataError(f"{path} is empty: restore it from a copy, or remove it")
@@ -142,7 +149,7 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         MissingFilesError: There is no such file.
         FileError: It cannot be read.
     """
-    path = Path(path)
+    path = as_path(path)
     with explained(path, "read"):
         if not path.is_file():
             raise MissingFilesError(f"there is no file {path}")
@@ -174,17 +181,22 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(descriptor: int, path: str | os.PathLike[str]) -> Iterator[None]:
-    """Hold an open file against all other writers that ask; it ends with the process at the latest.
+def locked(descriptor: int, path: str | os.PathLike[str], *, wait: bool = False) -> Iterator[None]:
+    """Hold an open file or folder against all other writers that ask; it ends with the process at the latest.
+
+    Args:
+        descriptor: The file or folder.
+        path: Its path.
+        wait: Wait for another one's end.
 
     Raises:
-        FileError: Another one holds it.
+        FileError: Another one holds it, and `wait` is not given.
     """
     if fcntl is None:
         yield
         return
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError as error:
         raise FileError(f"another process writes to {path}: wait for its end, or use another path") from error
     try:

@@ -14,15 +14,15 @@ from filelock import FileLock, Timeout
 from gnndiff.benchmark.labels import Label, Loader, check_kind, check_loaded
 from gnndiff.benchmark.machine import machine
 from gnndiff.benchmark.protocol import Protocol, sentence
-from gnndiff.benchmark.rows import Files, Row, read_rows, which, write_rows
+from gnndiff.benchmark.rows import Files, Row, check_table, read_rows, which, write_rows
 from gnndiff.benchmark.summary import differences, summary
 from gnndiff.benchmark.units import Factory, FromTarget, Training, Unit, gather, hand_out, part_of
-from gnndiff.workers import Failure, work
 from gnndiff.errors import BenchError, ConfigError
 from gnndiff.files import write_text
 from gnndiff.report.markdown import table
 from gnndiff.resolve import find_target
 from gnndiff.targets import Target, as_target
+from gnndiff.workers import Failure, work
 from graphtasks import FitConfig
 from graphtasks.metrics import metric as find_metric
 from graphtasks.task import KINDS, Kind
@@ -94,7 +94,8 @@ def bench(
         seconds: Limit of the tuning of one model on one task.
         tuning_splits: The first so many splits that tuning trains on; initialisations on tasks of one split.
         metrics: Further metrics of the test scores, by which nothing is chosen.
-        space: Spaces of the targets: their own, those of the GNN-Diff paper (https://arxiv.org/abs/2410.05697), or modern ones.
+        space: Spaces of the targets: their own, those of the GNN-Diff paper (https://arxiv.org/abs/2410.05697), or
+            modern ones.
         ours: The model that the table compares with the best of the others.
         workers: Processes, of which each takes one model on one task after another. Scores are the same for any number.
         threads: Threads of each training; by default one for small graphs, all for large ones.
@@ -183,6 +184,7 @@ def measure(
             raise ConfigError(f"got {name}={number}, expected at least 1")
     files, record = Files(out), protocol.record()
     read_rows(files.rows, record)
+    check_table(files.table)
     loader = Loader(root)
     check(tasks, models, protocol, kinds, loader)
     training = Training(protocol, loader, threads, quiet)

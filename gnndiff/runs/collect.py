@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from time import perf_counter
 
 from torch import Tensor, nn
 
 from gnndiff.errors import ZooError
 from gnndiff.evaluation import stack
-from gnndiff.files import write_tensors
 from gnndiff.progress import progress
 from gnndiff.runs.folder import INDEX, Run
-from gnndiff.scores import best, best_first, floor
-from gnndiff.search import ranked_trials, train
-from gnndiff.targets.base import Setting, architecture, check_setting
+from gnndiff.scores import best, best_first, floor, order
+from gnndiff.search import ranked_trials
+from gnndiff.targets.base import IMPOSSIBLE, Setting, architecture, check_setting, training_names
 from gnndiff.zoo.alignment import usable_units
-from gnndiff.zoo.members import (
-    Checkpoint,
-    complete,
-    read_checkpoint,
-    read_index,
-    write_index,
-)
-from gnndiff.zoo.views import drop_edges
+from gnndiff.zoo.checkpoint import Checkpoint
+from gnndiff.zoo.geometry import fall
+from gnndiff.zoo.recipes import Training, find
+from gnndiff.zoo.selection import selected
+from gnndiff.zoo.store import CheckpointStore
+from gnndiff.zoo.vectors import State
+from gnndiff.zoo.views import view_of
 from gnndiff.zoo.zoo import Zoo
-from graphtasks import GraphTask
+from graphtasks import GraphTask, train_once
 from graphtasks.files import explained
 
 
@@ -42,33 +41,47 @@ def settings_of_zoo(run: Run) -> list[Setting]:
     return [setting for setting in good if architecture(run.target, setting) == own][: run.limits.settings]
 
 
+def trainings(run: Run) -> list[Training]:
+    """The trainings of a run's zoo."""
+    return find(run.config.zoo).trainings(settings_of_zoo(run), run.limits, run.method)
+
+
 def view(run: Run, member: int) -> GraphTask:
-    """The task that a member of the zoo is trained on: with all edges, or for every second member a tenth dropped."""
-    return drop_edges(run.task, run.method.edge_drop, run.seed("view", member)) if member % 2 else run.task
+    """The task that a member of the zoo is trained on: the run's, or without some edges and features."""
+    training = find(run.config.zoo).trainings([{}], run.limits, run.method)[
+        member
+    ]  # whose views follow from no setting
+    return view_of(run.task, training.edge_drop, training.feature_drop, run.seed("view", member))
+
+
+def store(run: Run) -> CheckpointStore:
+    """The checkpoints of a run."""
+    return CheckpointStore(run.folder / "zoo", run.identity_hash, run.split_hash)
 
 
 def collect(run: Run) -> None:
     """Fill the zoo. Checkpoints that are there are kept; a training that was interrupted is repeated."""
     run.require("search")
-    folder = run.folder / "zoo"
-    with explained(folder, "make"):
-        folder.mkdir(exist_ok=True)
-    chosen = settings_of_zoo(run)
-    total = run.limits.settings * run.limits.initialisations
-    index = complete(folder, _index(run))
+    with explained(run.folder / "zoo", "make"):
+        (run.folder / "zoo").mkdir(exist_ok=True)
+    kept, there, planned = store(run), _index(run), trainings(run)
+    selected(run.evaluator(planned[0].setting).module, run.config.parameters)
+    index = kept.complete()
+    if len(index) < len(there):
+        kept.keep(index)
     done = {checkpoint.member for checkpoint in index}
     metric = run.task.metric
-    with progress("collect", total, done=len(done), quiet=run.config.quiet) as advance:
-        for member in range(total):
+    with progress("collect", len(planned), done=len(done), quiet=run.config.quiet) as advance:
+        for member, training in enumerate(planned):
             if member in done:
                 continue
-            checkpoints = _train_member(run, member, chosen[member * len(chosen) // total])
-            index = sorted([*index, *checkpoints], key=lambda checkpoint: checkpoint.file)
-            write_index(folder, index, run.identity_hash)
-            advance(f"best validation {metric.format(best((checkpoint.val for checkpoint in index), metric))}")
+            root = _best_root(run, index) if training.branch else None
+            if root is not None or not training.branch:
+                index += _train_member(run, member, training, root)
+            advance(f"best validation {metric.format(best((each.val for each in index), metric))}")
     if not index:
         raise ZooError("all trainings of the zoo diverged: search again with another seed")
-    files = [INDEX, *(f"zoo/{checkpoint.file}" for checkpoint in index)]
+    files = [INDEX, *sorted({f"zoo/{checkpoint.shard}" for checkpoint in index})]
     run.finish("collect", sum(checkpoint.seconds for checkpoint in index), files)
 
 
@@ -78,62 +91,133 @@ def _index(run: Run) -> list[Checkpoint]:
     Raises:
         DamagedFileError: It is damaged, or of another run.
     """
-    index = read_index(run.folder / "zoo", run.identity_hash, run.split_hash)
+    index = store(run).checkpoints()
     for checkpoint in index:
-        check_setting(checkpoint.setting, run.space, run.folder / INDEX)
+        check_setting(checkpoint.setting, run.space, run.folder / INDEX, training_names(run.target))
     return index
 
 
-def _train_member(run: Run, member: int, setting: Setting) -> list[Checkpoint]:
-    """Train one member and write its checkpoints; a training that diverges leaves none."""
+def _train_member(run: Run, member: int, training: Training, root: Checkpoint | None) -> list[Checkpoint]:
+    """Train one member and keep its checkpoints; one that diverges, or that leaves its basin, leaves none.
+
+    A branch that left the basin of its root is trained again, each time at 0.3 of the learning rate.
+    """
     start = perf_counter()
-    seed = run.seed("zoo", member)
+    begun = None if root is None else store(run).read(root)
+    for attempt in range(1 if root is None else run.method.branch_tries):
+        slower = {"lr": 0.3**attempt * training.setting["lr"]} if attempt and "lr" in training.setting else {}
+        setting = {**training.setting, **slower}
+        seed = run.seed("zoo", member, *([attempt] if attempt else []))
+        found = _snapshots(run, member, replace(training, setting=setting), seed, begun)
+        if not found:
+            return []
+        vals = run.evaluator(setting).scores(stack([state for _, state in found]), "val")
+        if root is None or begun is None or _in_basin(run, setting, begun, root.val, found, vals):
+            break
+    else:
+        return []
+    facts = [
+        {
+            "setting": dict(setting),
+            "root": member if root is None else root.member,
+            "seed": seed,
+            "epoch": epoch,
+            "val": val,
+            "split_hash": run.split_hash,
+            "seconds": (perf_counter() - start) / len(found),
+        }
+        for (epoch, _), val in zip(found, vals, strict=True)
+    ]
+    return store(run).add(member, [state for _, state in found], facts)
+
+
+def _snapshots(
+    run: Run, member: int, training: Training, seed: int, begun: State | None
+) -> list[tuple[int, dict[str, Tensor]]]:
+    """Epochs and states of a training that become checkpoints, none where it diverges."""
+    metric, setting = run.task.metric, training.setting
+    block = 1 if training.every_epoch else run.method.block
     blocks: dict[int, tuple[float, int, dict[str, Tensor]]] = {}
-    metric = run.task.metric
 
     def keep(epoch: int, val: float, model: nn.Module) -> None:
-        block = epoch // run.method.block
+        number = epoch // block
         # The later one of equal scores has moved on from the start.
-        if block not in blocks or not metric.better(blocks[block][0], val):
-            blocks[block] = (val, epoch, copy.deepcopy(model.state_dict()))
+        if number not in blocks or not metric.better(blocks[number][0], val):
+            blocks[number] = (val, epoch, copy.deepcopy(model.state_dict()))
 
-    outcome = train(run, setting, seed, view(run, member), keep)
+    def build(task: GraphTask) -> nn.Module:
+        module = run.build(setting, seed)
+        if begun is not None:
+            module.load_state_dict(begun)
+        chosen = set(selected(module, training.parameters))
+        for name, parameter in module.named_parameters():
+            parameter.requires_grad_(name in chosen)
+        return module
+
+    config = run.fit_config(setting, seed)
+    if training.epochs is not None:
+        config = replace(config, epochs=training.epochs, patience=None)
+    outcome = train_once(
+        build,
+        run.task,
+        run.config.split,
+        config,
+        prepare=lambda task: run.preparations(setting, view(run, member)),
+        impossible=IMPOSSIBLE,
+        callback=keep,
+    )
     if not outcome.finished:
         return []
-    latest_first = sorted(blocks.values(), key=lambda block: -block[1])
-    chosen = best_first(latest_first, lambda block: block[0], metric)[: run.limits.snapshots][::-1]
-    states = [state for _, _, state in chosen]
-    vals = run.evaluator(setting).scores(stack(states), "val")
-    checkpoints = []
-    for i, ((_, epoch, state), val) in enumerate(zip(chosen, vals, strict=True)):
-        path = run.folder / "zoo" / f"{member:04d}-{i}.safetensors"
-        checkpoints.append(
-            Checkpoint(
-                file=path.name,
-                sha256=write_tensors(path, state),
-                setting=dict(setting),
-                member=member,
-                seed=seed,
-                epoch=epoch,
-                val=val,
-                split_hash=run.split_hash,
-                seconds=(perf_counter() - start) / len(states),
-                siblings=len(states),
-            )
-        )
-    return checkpoints
+    latest_first = sorted(blocks.values(), key=lambda each: -each[1])
+    count = None if training.every_epoch else run.limits.snapshots
+    chosen = best_first(latest_first, lambda each: each[0], metric)[:count][::-1]
+    return [(epoch, state) for _, epoch, state in chosen]
+
+
+def _in_basin(
+    run: Run, setting: Setting, begun: State, val: float, found: list[tuple[int, dict[str, Tensor]]], vals: list[float]
+) -> bool:
+    """Whether the midpoint of a branch's best and its root has no barrier."""
+    metric = run.task.metric
+    top = order(vals, metric)[0]
+    ends = stack([begun, found[top][1]])
+    middle = run.evaluator(setting).scores({name: each.mean(dim=0, keepdim=True) for name, each in ends.items()}, "val")
+    mean = (val + vals[top]) / 2
+    return fall(mean, middle[0], metric, abs(mean)) <= run.method.barrier
+
+
+def _best_root(run: Run, index: list[Checkpoint]) -> Checkpoint | None:
+    """The best checkpoint of those trainings that began anew."""
+    anew = sorted((each for each in index if each.root == each.member), key=lambda each: (each.member, each.row))
+    return next(iter(best_first(anew, lambda each: each.val, run.task.metric)), None)
 
 
 def load_zoo(run: Run) -> Zoo:
-    """Read all checkpoints of a run, check them against the index, and align them."""
+    """Read all checkpoints of a run, check them against the index, and align them.
+
+    Raises:
+        ZooError: They are one point, and the zoo is none that may be.
+    """
+    zoo = read_zoo(run)
+    if not find(run.config.zoo).may_be_a_point and zoo.geometry().is_point(run.method.least_spread):
+        found = zoo.geometry()
+        raise ZooError(
+            f"the zoo of {run.folder} is one point: its spread is {found.spread:.2%}, expected at least "
+            f"{run.method.least_spread:.0%}, its effective rank {found.effective_rank:.1f} of {len(zoo)} checkpoints: "
+            "collect more trainings, or train them for longer"
+        )
+    return zoo
+
+
+def read_zoo(run: Run) -> Zoo:
+    """The zoo as it is, even where it is one point."""
     run.require("collect")
-    folder = run.folder / "zoo"
-    checkpoints = _index(run)
+    checkpoints, kept = _index(run), store(run)
     best_setting = best_first(checkpoints, lambda checkpoint: checkpoint.val, run.task.metric)[0].setting
     evaluator = run.evaluator(best_setting)
     units, alignment = usable_units(run.target.units(evaluator.module), evaluator)
     return Zoo.of(
-        [read_checkpoint(folder, checkpoint) for checkpoint in checkpoints],
+        [kept.read(checkpoint) for checkpoint in checkpoints],
         [checkpoint.val for checkpoint in checkpoints],
         [checkpoint.setting for checkpoint in checkpoints],
         [checkpoint.member for checkpoint in checkpoints],
@@ -141,4 +225,7 @@ def load_zoo(run: Run) -> Zoo:
         units=units,
         alignment=alignment,
         rounds=run.method.alignment_rounds,
+        roots=[checkpoint.root for checkpoint in checkpoints],
+        names=selected(evaluator.module, run.config.parameters),
+        barrier=run.method.barrier,
     )

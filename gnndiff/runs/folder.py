@@ -37,8 +37,9 @@ from gnndiff.runs.record import (
 )
 from gnndiff.targets import Target, is_registered
 from gnndiff.targets.base import Setting, Space, architecture, check_kind, check_loaders, check_space, full_space
-from gnndiff.targets.ranges import from_plain, is_range, plain
 from gnndiff.targets.build import Preparations, build, fit_config
+from gnndiff.targets.ranges import from_plain, is_range, plain
+from gnndiff.zoo.recipes import find as find_recipe
 from graphtasks import FitConfig, GraphTask, sensible_threads, threads
 from graphtasks.files import explained
 
@@ -93,6 +94,7 @@ class Run:
             model=canonical(config.model) if target is None else target.name,
         )
         self.folder: Path = config.folder
+        find_recipe(config.zoo)
         self.task.split(config.split)
         check_kind(self.target, self.task)
         own = full_space(self.target, self.task, config.space)
@@ -356,12 +358,12 @@ class Run:
     def _hash(self, name: str) -> str | None:
         """Hash of what a stage left, None where it is missing. Times in it do not count."""
         from gnndiff.search.winner import trials_digest
-        from gnndiff.zoo.members import index_digest
+        from gnndiff.zoo.store import CheckpointStore
 
         if name in (TRIALS, SHARED):
             return trials_digest(self)
         if name == INDEX:
-            return index_digest(self.folder / "zoo", self.identity_hash)
+            return CheckpointStore(self.folder / "zoo", self.identity_hash).digest()
         return file_hash(self.folder / name)
 
     def require(self, stage: str) -> None:

@@ -18,7 +18,7 @@ from gnndiff.progress import progress
 from gnndiff.runs.collect import load_zoo, view
 from gnndiff.runs.folder import Run
 from gnndiff.scores import best, order
-from gnndiff.targets.base import check_setting
+from gnndiff.targets.base import check_setting, training_names
 from gnndiff.zoo.zoo import Zoo
 from graphtasks import FitConfig, Metric, fit
 from graphtasks.randomness import seeded
@@ -99,7 +99,12 @@ def generate(run: Run) -> None:
     metric = run.task.metric
     with run.timed("generate", [f"generated/{SEAL}"]), new_folder(run.folder / "generated") as folder:
         pipeline = GNNDiffPipeline.from_pretrained(run.folder / "generator")
-        check_setting(pipeline.info["setting"], run.space, run.folder / "generator" / "model_index.json")
+        check_setting(
+            pipeline.info["setting"],
+            run.space,
+            run.folder / "generator" / "model_index.json",
+            training_names(run.target),
+        )
         evaluator = run.evaluator(pipeline.info["setting"]).with_buffers(pipeline.buffers)
         generator = pipeline.generator
         assert isinstance(generator, LatentDiffusion)

@@ -176,7 +176,8 @@ def _reporter(run: Run, job: Job, study: Study | None) -> Callable[[int, list[fl
     from gnndiff.search.study import open_study, storage_errors
 
     study = open_study(run, job.study) if study is None else study
-    assert study is not None and job.trial_id is not None
+    assert study is not None
+    assert job.trial_id is not None
     trial = Trial(study, job.trial_id)
 
     def report(step: int, curve: list[float]) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gnndiff.errors import ConfigError
 from gnndiff.scores import best_first
 from gnndiff.targets.base import Setting, Space
-from gnndiff.targets.ranges import Choices, Float, Int, is_range
+from gnndiff.targets.ranges import Choices, Float, Int
 from graphtasks import Metric
 
 if TYPE_CHECKING:
@@ -71,7 +71,8 @@ class Random(Sampler):
 
     def __init__(self, space: Space, seed: int) -> None:
         self.space, self.rng = space, random.Random(seed)
-        self.size = math.inf if any(map(is_range, space.values())) else math.prod(map(len, space.values()))  # type: ignore[arg-type]
+        lists = [len(choices) for choices in space.values() if not isinstance(choices, Float | Int)]
+        self.size = math.prod(lists) if len(lists) == len(space) else math.inf
         self.drawn: list[Setting] = []
         self.seen: set[str] = set()
 
@@ -132,8 +133,8 @@ class CoarseToFine(Random):
 class TPE(Random):
     """Optuna's tree-structured Parzen estimator (https://papers.nips.cc/paper/4443).
 
-    A setting follows from the seed, its number and the trials that have ended. One worker therefore goes on after a stop
-    as if there had been none; several find other settings whenever their trainings end in another order.
+    A setting follows from the seed, its number and the trials that have ended. One worker therefore goes on after a
+    stop as if there had been none; several find other settings whenever their trainings end in another order.
     """
 
     adaptive = True

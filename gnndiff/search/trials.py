@@ -45,9 +45,9 @@ def evaluate(run: Run, name: str, sampler: Sampler, count: int, *, keep: bool = 
     """Train the first `count` settings of a sampler once each, as the trials of the study with this name.
 
     Each trial holds its scores at the best validation epoch, its curve and its predictions. A setting's number fixes
-    its seeds, so that an interrupted study ends as one that ran through. A trial that diverges, lags behind or cannot be
-    computed is pruned, with its reason. Several processes may work on one study of a shared storage: each training is
-    done by one of them, and by another where that one dies.
+    its seeds, so that an interrupted study ends as one that ran through. A trial that diverges, lags behind or cannot
+    be computed is pruned, with its reason. Several processes may work on one study of a shared storage: each training
+    is done by one of them, and by another where that one dies.
 
     Args:
         run: The run.

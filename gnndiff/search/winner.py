@@ -101,7 +101,7 @@ def ranked_trials(run: Run, count: int | None = None) -> list[FrozenTrial]:
 
 
 def finalists(run: Run) -> list[Finalist]:
-    """Trainings of the finalists of the search that did not diverge, those of the best setting by one training first."""
+    """Trainings of the finalists of the search that did not diverge, in the order of :func:`by_validation`."""
     found = []
     for study in _studies(run, run.limits.trials):
         for trial in finished_trials(run, study):

@@ -7,7 +7,7 @@ import functools
 import inspect
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -156,8 +156,8 @@ def full_space(target: Target, task: GraphTask, which: str = "default") -> Space
     Args:
         target: The target.
         task: The task.
-        which: 'modern', 'paper' (https://arxiv.org/abs/2410.05697) or 'default': the target's own, with the trainings of
-            the paper.
+        which: 'modern', 'paper' (https://arxiv.org/abs/2410.05697) or 'default': the target's own choices, with the
+            trainings of the paper.
 
     Raises:
         ConfigError: There is no such space.
@@ -223,10 +223,24 @@ def check_space(target: Target, space: Space) -> None:
         raise ConfigError(f"the space of {target.name!r} lacks {missing[0]!r}: give a list of values to try for it")
 
 
-def check_setting(setting: Any, space: Space, source: Path) -> None:
-    """Raise `DamagedFileError` unless a file's setting is one of a space, so that nothing else is built."""
+def training_names(target: Target) -> frozenset[str]:
+    """Hyperparameters that act in training alone, by which a zoo may leave the space."""
+    return FIT | target.training_only
+
+
+def check_setting(setting: Any, space: Space, source: Path, free: Container[str] = ()) -> None:
+    """Raise `DamagedFileError` unless a file's setting is one of a space, so that nothing else is built.
+
+    Args:
+        setting: The setting.
+        space: The space.
+        source: The file.
+        free: Names of hyperparameters that may have other values.
+    """
     own = dict(setting) if isinstance(setting, Mapping) else {}
-    if own.keys() != space.keys() or not all(has(space[name], json.loads(json.dumps(own[name]))) for name in space):
+    if own.keys() != space.keys() or not all(
+        has(space[name], json.loads(json.dumps(own[name]))) for name in space if name not in free
+    ):
         raise DamagedFileError(f"{source} has the setting {setting!r}, which is none of the run's: delete it")
 
 

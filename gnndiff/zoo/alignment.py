@@ -42,32 +42,56 @@ def align(state: State, reference: State, units: Sequence[Units]) -> dict[str, T
     Returns:
         The reordered state; `state` stays as it is.
     """
+    return rearranged(state, orders(state, reference, units))
+
+
+Order = tuple[Units, Tensor]
+"""Units, and for each the one that takes its place."""
+
+
+def orders(state: State, reference: State, units: Sequence[Units]) -> list[Order]:
+    """The exchanges, one after the other, by which :func:`align` reorders a network."""
     state = {name: tensor.detach() for name, tensor in state.items()}
     reference = {name: tensor.detach() for name, tensor in reference.items()}
-    forward_first = state
+    forward_first, before = state, []
     for each in units:  # by what makes the units alone, since the order of what reads them is not known yet
-        forward_first = _permuted(forward_first, each, _match(forward_first, reference, each, _evidence(each)[-1]))
-    found = [_matched(start, reference, units) for start in (state, forward_first)]
+        before.append((each, _match(forward_first, reference, each, _evidence(each)[-1])))
+        forward_first = _permuted(forward_first, *before[-1])
+    found = [_matched(start, reference, units, steps) for start, steps in ((state, []), (forward_first, before))]
     everything = Units(tuple(name for each in units for name in (*each.rows, *each.columns)))
-    return max(found, key=lambda each: _likeness(each, reference, everything))
+    return max(found, key=lambda each: _likeness(each[0], reference, everything))[1]
 
 
-def _matched(state: State, reference: State, units: Sequence[Units]) -> dict[str, Tensor]:
-    """The state after matches of one group after the other, each of which makes it more like the reference."""
-    state = dict(state)
+def rearranged(state: State, steps: Sequence[Order]) -> dict[str, Tensor]:
+    """The state after exchanges of units, such as those of another checkpoint of the same training."""
+    state = {name: tensor.detach() for name, tensor in state.items()}
+    for units, order in steps:
+        state = _permuted(state, units, order)
+    return state
+
+
+def _matched(
+    state: State, reference: State, units: Sequence[Units], steps: Sequence[Order]
+) -> tuple[dict[str, Tensor], list[Order]]:
+    """The state after matches of one group after the other, each of which makes it more like the reference.
+
+    Beside it are its exchanges, after those `steps` that came before.
+    """
+    state, taken = dict(state), list(steps)
     for _ in range(ROUNDS):
         changed = False
         for each in units:
-            orders = (_match(state, reference, each, by) for by in _evidence(each))
-            likeness, best = _likeness(state, reference, each), state
-            for moved in [_permuted(state, each, order) for order in orders]:
-                found = _likeness(moved, reference, each)
+            likeness, best = _likeness(state, reference, each), None
+            for order in [_match(state, reference, each, by) for by in _evidence(each)]:
+                found = _likeness(_permuted(state, each, order), reference, each)
                 if found > likeness:
-                    likeness, best, changed = found, moved, True
-            state = best
+                    likeness, best = found, order
+            if best is not None:
+                state, changed = _permuted(state, each, best), True
+                taken.append((each, best))
         if not changed:
             break
-    return state
+    return state, taken
 
 
 def alignment_error(

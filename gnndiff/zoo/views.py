@@ -56,6 +56,34 @@ def drop_edges(task: GraphTask, share: float, seed: int) -> GraphTask:
     return task.transform(DropEdges(share, seed, undirected=not task.directed))
 
 
+@dataclass(frozen=True)
+class DropFeatures:
+    """A transform that sets a share of the features of all nodes to 0.
+
+    Args:
+        share: Share of the features.
+        seed: Seed of the choice.
+    """
+
+    share: float
+    seed: int
+
+    def __call__(self, data: Data) -> Data:
+        """A copy of the graph with other features."""
+        data = copy.copy(data)
+        with seeded(self.seed):
+            kept = torch.rand(data.x.size(1)).to(data.x.device) >= self.share
+        data.x = data.x * kept.to(data.x.dtype)
+        return data
+
+
+def view_of(task: GraphTask, edge_drop: float, feature_drop: float, seed: int) -> GraphTask:
+    """The task without some of its edges and features; itself where nothing is dropped."""
+    if edge_drop:
+        task = drop_edges(task, edge_drop, seed)
+    return task.transform(DropFeatures(feature_drop, seed)) if feature_drop else task
+
+
 def _chosen(value: Any, kept: Tensor, dim: int) -> Any:
     if isinstance(value, Tensor):
         return value.index_select(dim, kept.to(value.device))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 import graphtasks
+from gnndiff.config import Method
 from gnndiff.errors import ConfigError, ZooError
 from gnndiff.evaluation import Evaluator, stack
 from gnndiff.scores import order
@@ -18,8 +20,10 @@ from gnndiff.targets import Target, as_target
 from gnndiff.targets.base import Setting, check_kind
 from gnndiff.targets.build import Preparations, build
 from gnndiff.targets.units import Units
-from gnndiff.zoo.alignment import align, usable_units
+from gnndiff.zoo.alignment import orders, rearranged, usable_units
+from gnndiff.zoo.geometry import Geometry, effective_rank, geometry
 from gnndiff.zoo.scoring import Direction, FunctionEvaluator, Score
+from gnndiff.zoo.soups import greedy_ensemble, greedy_soup
 from gnndiff.zoo.sweep import checked_scores, checked_states
 from gnndiff.zoo.vectors import ParameterLayout, State
 from graphtasks import FitConfig, GraphTask, Metric
@@ -38,6 +42,7 @@ class Zoo:
         layout: Where each tensor lies in a vector.
         evaluator: Scores networks of the architecture. Its module has the buffers of the best checkpoint.
         alignment: How hidden units were matched, for the reader.
+        barrier: Fall of the validation score beyond which a training is left out of averages.
     """
 
     vectors: Tensor
@@ -47,6 +52,7 @@ class Zoo:
     layout: ParameterLayout
     evaluator: Evaluator | FunctionEvaluator
     alignment: str = "not aligned"
+    barrier: float = Method.barrier
 
     @classmethod
     def of(
@@ -60,17 +66,42 @@ class Zoo:
         units: Sequence[Units] = (),
         alignment: str = "not aligned",
         rounds: int = 3,
+        roots: Sequence[int] | None = None,
+        names: Sequence[str] | None = None,
+        barrier: float = Method.barrier,
     ) -> Zoo:
-        """Sort states by score and align them to the best one, then `rounds` - 1 times to their mean."""
+        """Sort states by score and align them to the best one, then `rounds` - 1 times to their mean.
+
+        Checkpoints of one training, and of those that went on from it, have one order of hidden units, and keep it:
+        all are reordered as the best of them.
+
+        Args:
+            states: State dicts.
+            scores: Their validation scores.
+            settings: Their hyperparameters.
+            members: The training of each.
+            evaluator: Scores networks of the architecture.
+            units: Hidden units that may change places.
+            alignment: How they are matched, for the reader.
+            rounds: Times that all are aligned.
+            roots: Of each the training that its own went on from, by default its own.
+            names: Parameters that are in the vectors, by default all. The best checkpoint has the others.
+            barrier: Fall of the score beyond which a training is left out of averages.
+        """
         ranking = order(scores, evaluator.metric)
         ordered = [states[i] for i in ranking]
         evaluator = evaluator.with_buffers(ordered[0])
-        layout = ParameterLayout.of(ordered[0], evaluator.parameter_names)
-        vectors, reference = torch.stack([layout.flatten(state) for state in ordered]), ordered[0]
+        whole = ParameterLayout.of(ordered[0], evaluator.parameter_names)
+        groups = [(members if roots is None else roots)[i] for i in ranking]
+        reference = ordered[0]
         for _ in range(rounds if units else 0):
-            ordered = [align(state, reference, units) for state in ordered]
-            vectors = torch.stack([layout.flatten(state) for state in ordered])
-            reference = {**ordered[0], **layout.unflatten(vectors.mean(dim=0))}
+            steps = {group: orders(ordered[groups.index(group)], reference, units) for group in dict.fromkeys(groups)}
+            ordered = [rearranged(state, steps[group]) for state, group in zip(ordered, groups, strict=True)]
+            firsts = [ordered[groups.index(group)] for group in steps]
+            mean = torch.stack([whole.flatten(state) for state in firsts]).mean(dim=0)
+            reference = {**ordered[0], **whole.unflatten(mean)}
+        layout = whole if names is None else ParameterLayout.of(ordered[0], names)
+        vectors = torch.stack([layout.flatten(state) for state in ordered])
         if units:
             evaluator = evaluator.with_buffers(ordered[0])
         return cls(
@@ -81,6 +112,7 @@ class Zoo:
             layout,
             evaluator,
             alignment,
+            barrier,
         )
 
     @classmethod
@@ -172,9 +204,19 @@ class Zoo:
     @property
     def effective_rank(self) -> float:
         """Exponential of the entropy of the variance over principal directions: how many there are in effect."""
-        values = torch.linalg.svdvals(self.vectors - self.vectors.mean(dim=0)).square()
-        share = values[values > 0] / values.sum()
-        return float((-(share * share.log()).sum()).exp())
+        return effective_rank(self.vectors)
+
+    @cached_property
+    def _geometry(self) -> Geometry:
+        return geometry(self.best_of_each(), self.vectors, self.score, self.metric, self.barrier)
+
+    def geometry(self) -> Geometry:
+        """Barriers between its trainings, which of them may be averaged, its spread and its rank; measured once."""
+        return self._geometry
+
+    def good(self) -> Tensor:
+        """The best checkpoint (m, P) of each training that may be averaged, the best first."""
+        return self.best_of_each()[list(self.geometry().good)]
 
     def best_of_each(self, count: int | None = None) -> Tensor:
         """The best checkpoint (m, P) of each training, those of the best `count` trainings alone where it is given."""
@@ -194,8 +236,28 @@ class Zoo:
         return self.evaluator.ensemble(self.layout.unflatten(vectors), part)
 
     def soup(self, count: int | None = None) -> Tensor:
-        """Average (P,) of the best checkpoint of each training, or of the best `count` trainings."""
-        return self.best_of_each(count).mean(dim=0)
+        """Average (P,) of the best checkpoints of all trainings that may be averaged, or of `count` of them."""
+        return self.good()[:count].mean(dim=0)
+
+    def greedy_soup(self) -> Tensor:
+        """Average (P,) of those good trainings that, from the best one on, do not make it worse on validation."""
+        return greedy_soup(self.good(), self.score, self.metric)
+
+    def greedy_ensemble(self, rounds: int = 20) -> Tensor:
+        """Trainings (m, P), some more than once, chosen one by one so that their mean answer validates best.
+
+        Raises:
+            ZooError: The zoo is scored by a function of a module, which shows no answers.
+        """
+        if isinstance(self.evaluator, FunctionEvaluator):
+            self.evaluator.ensemble({})
+        evaluator, best = self.evaluator, self.best_of_each()
+        answers = [each for chunk in evaluator.outputs(self.layout.unflatten(best), "val") for each in chunk]
+        average = evaluator.task.average
+        chosen = greedy_ensemble(
+            answers, average, lambda answer: evaluator.score(answer, "val"), self.metric, rounds=rounds
+        )
+        return best[chosen]
 
 
 def _prepared(target: Target, task: GraphTask, setting: Setting) -> tuple[nn.Module, GraphTask, Setting]:

@@ -21,8 +21,8 @@ from gnndiff.benchmark.labels import Loader, named
 from gnndiff.benchmark.protocol import Protocol, sentence
 from gnndiff.benchmark.rows import Files, read_rows, write_rows
 from gnndiff.benchmark.summary import differences, summary
-from gnndiff.workers import Failure, work
 from gnndiff.cli import main
+from gnndiff.workers import Failure, work
 from graphtasks import Comparison, FitConfig
 from graphtasks.compare import _settings
 from graphtasks.errors import FileError
@@ -350,3 +350,12 @@ def test_presets_draw_the_same_settings(script, monkeypatch):
     for name in set(sys.modules) - before:
         if str(getattr(sys.modules[name], "__file__", "")).startswith(str(BENCHMARKS)):
             del sys.modules[name]
+
+
+@pytest.mark.parametrize("content", [b"# My notes\n", b"\xff\x00", b"{}"])
+def test_a_text_in_the_place_of_the_table_stays_as_it_is(tmp_path, content):
+    (tmp_path / "README.md").write_bytes(content)
+    with pytest.raises(ConfigError, match="is no table of a benchmark: choose another --out"):
+        bench(["karate"], ["mlp"], out=tmp_path / "README", **TINY)
+    assert [file.name for file in tmp_path.iterdir()] == ["README.md"]
+    assert (tmp_path / "README.md").read_bytes() == content

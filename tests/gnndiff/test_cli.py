@@ -127,7 +127,7 @@ def damage(path):
 @pytest.mark.parametrize(
     ("file", "stage", "remedy"),
     [
-        ("zoo/0001-0.safetensors", "train", AGAIN),
+        ("zoo/00001.safetensors", "train", AGAIN),
         ("zoo/index.jsonl", "train", AGAIN),
         ("generator/parameters/config.json", "generate", AGAIN),
         ("generator/model_index.json", "generate", AGAIN),

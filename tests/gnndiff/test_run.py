@@ -7,7 +7,6 @@ from pathlib import Path
 import jsonschema
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from gnndiff import Run, RunConfig, search
 from gnndiff.errors import ConfigError
@@ -16,10 +15,11 @@ from gnndiff.generators import diffusion
 from gnndiff.runs import collect, generate
 from gnndiff.runs.collect import load_zoo, settings_of_zoo, view
 from gnndiff.runs.deliver import Best
-from gnndiff.search import trials
+from gnndiff.search import jobs
 from gnndiff.stages import STAGES, run_all
 from gnndiff.targets import available
-from gnndiff.zoo.members import read_index
+from gnndiff.zoo import store as zoo_store
+from gnndiff.zoo.store import CheckpointStore
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "results.schema.json").read_text())
 ROWS = ["coarse_winner", "best_checkpoint", "checkpoint_soup", "checkpoint_ensemble", "noise_best_of_n"]
@@ -47,7 +47,7 @@ def test_results_follow_the_schema(finished):
 
 @pytest.mark.parametrize("model", [name for name in available("node") if name != "gcn"])
 def test_every_model_goes_through(model, tmp_path):
-    results = run_all(Run(config(tmp_path / "run", model=model)))
+    results = run_all(Run(config(tmp_path / "run", model=model, budget="mini")))
     jsonschema.validate(results, SCHEMA)
     assert [row["name"] for row in results["rows"]] == ROWS
 
@@ -83,12 +83,12 @@ def test_same_seed_same_table_and_another_seed_another(finished, tmp_path):
 CASES = [("wine", "gcn"), ("Wine", "GCN")]
 
 INTERRUPTIONS = {
-    "search": (trials, "train_once", 2),
-    "collect": (collect, "train", 2),
-    "collect while writing": (collect, "write_tensors", 3),
+    "search": (jobs, "train_once", 2),
+    "collect": (collect, "train_once", 2),
+    "collect while writing": (zoo_store, "write_bytes", 2),
     "train": (diffusion, "noise_schedule", 1),
     "generate": (generate, "best", 1),
-    "compare": (trials, "train_once", 9),
+    "compare": (jobs, "train_once", 9),
     "compare late": (Evaluator, "ensemble", 1),
 }
 
@@ -108,8 +108,8 @@ def test_an_interrupted_run_ends_in_the_same_table(name, finished, tmp_path, mon
         run_all(Run(config(tmp_path / "run")))
     monkeypatch.undo()
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "zoo").glob("*.safetensors")}
-    index = read_index(tmp_path / "run" / "zoo", finished.identity_hash)
-    indexed = {tmp_path / "run" / "zoo" / checkpoint.file for checkpoint in index}
+    index = CheckpointStore(tmp_path / "run" / "zoo", finished.identity_hash).checkpoints()
+    indexed = {tmp_path / "run" / "zoo" / checkpoint.shard for checkpoint in index}
 
     assert scores(run_all(Run(config(tmp_path / "run")))) == scores(read_results(finished))
     assert all(path.stat().st_mtime_ns == kept[path] for path in indexed)
@@ -119,7 +119,7 @@ def test_finished_trials_are_not_repeated(tmp_path, monkeypatch):
     run = Run(config(tmp_path / "run"))
     search.search(run)
     before = [trial.number for trial in search.finished_trials(run, "search")]
-    monkeypatch.setattr(trials, "train_once", None)
+    monkeypatch.setattr(jobs, "train_once", None)
     search.search(Run(config(tmp_path / "run")))
     assert [trial.number for trial in search.finished_trials(run, "search")] == before == [0, 1, 2, 3]
 
@@ -131,14 +131,14 @@ def test_a_finished_run_is_only_read(finished, monkeypatch):
 
 
 def test_zoo_index_tells_all_of_each_checkpoint(finished):
-    index = read_index(finished.folder / "zoo", finished.identity_hash)
+    store = CheckpointStore(finished.folder / "zoo", finished.identity_hash)
+    index = store.checkpoints()
     assert len(index) == 2 * 2 * 2
     for checkpoint in index:
         assert checkpoint.split_hash == finished.split_hash
         assert set(checkpoint.setting) == set(finished.space)
         assert 0 <= checkpoint.epoch < 20
-        state = load_file(finished.folder / "zoo" / checkpoint.file)
-        scored = finished.evaluator(checkpoint.setting).scores(stack([state]), "val")
+        scored = finished.evaluator(checkpoint.setting).scores(stack([store.read(checkpoint)]), "val")
         assert scored == [checkpoint.val]
 
 
@@ -202,7 +202,7 @@ def test_searching_again_after_the_whole_grid_keeps_the_time_of_the_search(finis
     shutil.copytree(finished.folder, folder)
     run = Run(config(folder))
     before = run.seconds()["search"]
-    search.search_grid(run, 8)
+    search.search_space(run, 8)
     search.search(run)
     assert run.seconds()["search"] == before
 
