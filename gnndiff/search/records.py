@@ -19,6 +19,9 @@ from graphtasks.splits import Part
 if TYPE_CHECKING:
     from gnndiff.runs.folder import Run
 
+LARGEST = 6e4
+"""Bound of scores, which half precision holds."""
+
 PARTS: tuple[Part, ...] = ("val", "test")
 
 
@@ -30,7 +33,8 @@ class Record:
         curve: Validation score of each epoch.
         best_epoch: The epoch of the best one, counted from 0.
         outputs: For 'val' and 'test' the predictions (M, ...) of that epoch, as `task.average` makes them of one
-            network's: probabilities of classes, labels and links in half precision, values as they are.
+            network's: logarithms of the probabilities of classes and scores of labels and links, in half precision, and
+            values as they are.
     """
 
     curve: list[float]
@@ -65,14 +69,14 @@ def predictions(model: nn.Module, task: GraphTask, split: int, config: FitConfig
     for part in PARTS:
         out, rows = predict(model, task, split, part, config).cpu(), kind.rows(task, split, part)
         mean = task.average(out.unsqueeze(0) if rows is None else out[rows].unsqueeze(0))
-        found[part] = mean if task.form == "values" else mean.half()
+        found[part] = mean if task.form == "values" else mean.clamp(-LARGEST, LARGEST).half()
     return found
 
 
 def score(run: Run, records: list[Record], part: Part) -> float:
     """Score of the mean prediction of some trials, without training again."""
     kind = kinds.find(run.task.kind)
-    mean = torch.stack([record.outputs[part].float() for record in records]).mean(dim=0)
+    mean = run.task.average([record.outputs[part].float() for record in records])
     rows = kind.rows(run.task, run.config.split, part)
     if rows is None:
         return run.task.evaluate(mean, run.config.split, part)

@@ -137,7 +137,7 @@ def test_records_hold_the_curve_and_predictions_that_give_the_scores(tmp_path):
         assert score(run, [each], "test") == trial.user_attrs["test"]
         assert each.outputs["val"].dtype == torch.float16
         torch.testing.assert_close(
-            each.outputs["val"].float().sum(1), torch.ones(len(each.outputs["val"])), atol=1e-2, rtol=0
+            each.outputs["val"].float().exp().sum(1), torch.ones(len(each.outputs["val"])), atol=1e-2, rtol=0
         )
     assert 0 <= score(run, kept, "test") <= 1
     curve = budget_curve(run)
