@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -93,7 +94,9 @@ class Trainer:
         named_task = not run.own_task or is_reference(run.config.task)
         target = run.target if ship or not named_target else None
         task = run.task if ship or not named_task else None
-        return cls(run.config, target, task, run.space, run.identity_hash)
+        # Budgets by their numbers: those that a caller added are not known to another process.
+        config = dataclasses.replace(run.config, budget="smoke", **dataclasses.asdict(run.limits))
+        return cls(config, target, task, run.space, run.identity_hash)
 
     @cached_property
     def run(self) -> Run:

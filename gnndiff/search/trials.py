@@ -19,7 +19,7 @@ from gnndiff.scores import best
 from gnndiff.search.crews import Trainers, crew_of
 from gnndiff.search.jobs import Done, Job
 from gnndiff.search.records import Record, sha
-from gnndiff.search.samplers import Sampler, distributions
+from gnndiff.search.samplers import Sampler, distributions, key
 from gnndiff.search.study import alive, fail_dead, open_study, read_trials, storage_errors
 from gnndiff.targets.base import Setting
 from gnndiff.workers import Failure
@@ -146,7 +146,7 @@ class _Desk:
 
     def _is_right(self, number: int, setting: Setting) -> bool:
         """Whether a queued setting is that of its number, which a damaged storage may have changed."""
-        return self.sampler.adaptive or setting == dict(self.sampler.setting(number, {}))
+        return self.sampler.adaptive or key(setting) == key(self.sampler.setting(number, {}))
 
     def _owners(self) -> dict[int, FrozenTrial]:
         """The first trial of each number that has not failed, and whose files are there."""
@@ -199,8 +199,8 @@ class _Desk:
         check = {"seconds": done.seconds, "sha256": _check(self.run, content, done.seconds)}
         # Another process has it by now if this one gave no sign of life for long.
         with suppress(UpdateFinishedTrialError):
-            for key, fact in {**facts, **shared, "check": check}.items():
-                trial.set_user_attr(key, fact)
+            for fact, value in {**facts, **shared, "check": check}.items():
+                trial.set_user_attr(fact, value)
             self.study.tell(trial, done.val, state=None if done.reason is None else TrialState.PRUNED)
 
     def give_up(self) -> None:
