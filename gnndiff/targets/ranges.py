@@ -115,7 +115,7 @@ def from_plain(value: Any) -> Choices:
     if not isinstance(value, Mapping):
         return list(value)
     ((name, fields),) = value.items()
-    return {"Float": Float, "Int": Int}[name](**fields)
+    return Int(**fields) if name == "Int" else Float(**fields)
 
 
 def is_range(choices: Any) -> bool:
