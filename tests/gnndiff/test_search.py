@@ -151,7 +151,7 @@ def test_records_hold_the_curve_and_predictions_that_give_the_scores(tmp_path):
 
 @pytest.mark.parametrize("name", ["median", "hyperband"])
 def test_pruned_trials_say_so_and_count_their_epochs(name, tmp_path):
-    run = opened(tmp_path / "run", task="wine", pruner=name, trials=16, epochs=30, patience=30, space="paper")
+    run = opened(tmp_path / "run", task="wine", pruner=name, trials=20, epochs=30, patience=30)
     search(run)
     trials = finished_trials(run, "search")
     pruned = [trial for trial in trials if "pruned" in trial.user_attrs.get("reason", "")]
@@ -208,7 +208,7 @@ def test_workers_find_what_one_process_finds_though_one_is_killed(tmp_path):
 
 
 def test_an_error_in_a_worker_is_told(tmp_path):
-    run = opened(tmp_path / "run", workers=2, model="gcn", space={"hidden": [4]})
+    run = opened(tmp_path / "run", workers=2, model="gcn")
     run.space["num_layers"] = [0]
     with pytest.raises(GNNDiffError, match="failed: "):
         search(run)
