@@ -117,7 +117,8 @@ def do(run: Run, job: Job, study: Study | None = None) -> Done:
 
     def follow(epoch: int, val: float, model: nn.Module) -> None:
         curve.append(val)
-        if report is not None and (epoch + 1) % INTERVAL == 0 and report(epoch + 1, curve):
+        due = (epoch + 1) % INTERVAL == 0 and epoch + 1 < run.limits.epochs  # after the last one nothing is saved
+        if report is not None and due and report(epoch + 1, curve):
             raise _Pruned
 
     start = perf_counter()
