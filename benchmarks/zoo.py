@@ -116,7 +116,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tasks", nargs="*", default=TASKS)
     parser.add_argument("--models", nargs="*", default=MODELS)
-    parser.add_argument("--zoo", default="independent")
+    parser.add_argument("--zoo", default="branches")
     parser.add_argument("--trials", type=int, default=8)
     parser.add_argument("--settings", type=int, default=3)
     parser.add_argument("--initialisations", type=int, default=6)
