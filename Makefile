@@ -9,7 +9,7 @@ run: $(VENV)/.installed
 	$(BIN)/gnndiff run --task digits --model gcn
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --durations=25
 
 lint: $(VENV)/.linters
 	$(BIN)/ruff check .

@@ -31,7 +31,7 @@ def save_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], na
         FileError: The path cannot be written to, or holds anything else.
         MissingPackageError: safetensors is not installed.
     """
-    path = Path(path)
+    path = _as_path(path)
     plain = dict(_stored(name, tensor.detach().cpu()) for name, tensor in tensors.items())
     content = _safetensors().torch.save(plain, {_HASH: _digest(plain)})
     try:
@@ -72,13 +72,19 @@ def load_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         FileError: The file is not there, cannot be read, or is damaged.
         MissingPackageError: safetensors is not installed.
     """
-    path = Path(path)
+    path = _as_path(path)
     if not path.is_file():
         raise FileError(f"there is no file {path}")
     tensors, expected = _read(path)
     if expected not in (None, _digest(tensors)):
         raise FileError(f"{path} does not hold what was written to it: restore it from a copy, or make it again")
     return {_name(stored): torch.view_as_complex(t) if _name(stored) != stored else t for stored, t in tensors.items()}
+
+
+def _as_path(path: str | os.PathLike[str]) -> Path:
+    if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):
+        raise FileError(f"got {path!r}, expected a path, such as 'operator.safetensors'")
+    return Path(path)
 
 
 # The format has no complex double precision: pairs of real numbers stand for complex ones.

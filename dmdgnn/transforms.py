@@ -17,8 +17,11 @@ from dmdgnn.errors import FactorizationError, InputError
 from dmdgnn.kernels.ragged import Ragged
 from dmdgnn.kernels.thin_svd import Method, thin_svd
 from dmdgnn.kernels.truncation import Rank
+from dmdgnn.laplacian import AddLaplacianModes
 from dmdgnn.precision import full_precision
 from dmdgnn.spectral import eigenpairs, orthonormal_basis, tolerance
+
+__all__ = ["AddDMDModes", "AddLaplacianModes"]
 
 # Constraints on an operator whose eigenvectors are orthogonal.
 NORMAL = ("symmetric", "skew_symmetric", "orthogonal", "diagonal", "circulant")

@@ -14,7 +14,7 @@ from typing import Any
 from safetensors.torch import save
 from torch import Tensor
 
-from gnndiff.errors import DamagedFileError
+from gnndiff.errors import DamagedFileError, RunFolderError
 from graphtasks import InvalidDataError
 from graphtasks import files as _files
 from graphtasks.files import explained, sha256, sync_folder, write_bytes, write_json, write_text
@@ -110,8 +110,12 @@ def check_seal(folder: Path) -> list[str]:
 def new_folder(path: Path) -> Iterator[Path]:
     """A folder that appears under its name as a whole, with its seal, or not at all, in the place of one that is there.
 
-    Its files reach the disk before it gets the name.
+    Its files reach the disk before it gets the name. A folder with other files than the new one's is left as it is.
+
+    Raises:
+        RunFolderError: There is a folder with files of somebody else.
     """
+    path = Path(path)
     partial = path.with_name(path.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     with explained(partial, "write"):
@@ -119,8 +123,18 @@ def new_folder(path: Path) -> Iterator[Path]:
     yield partial
     with explained(path, "write"):
         seal(partial)
+        _check_ours(path, partial)
         for folder, _, _ in os.walk(partial):
             sync_folder(Path(folder))
         shutil.rmtree(path, ignore_errors=True)
         os.replace(partial, path)
         sync_folder(path.parent)
+
+
+def _check_ours(path: Path, new: Path) -> None:
+    """Raise `RunFolderError` where a folder has files that the new one in its place has not."""
+    names = {file.relative_to(new) for file in new.rglob("*")}
+    for file in sorted(path.rglob("*")):
+        if file.relative_to(path) not in names and not file.name.endswith(".part"):
+            shutil.rmtree(new, ignore_errors=True)
+            raise RunFolderError(f"{file} is not from here, so {path} is left as it is: move it elsewhere")

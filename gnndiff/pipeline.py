@@ -19,6 +19,7 @@ from gnndiff.targets import Target, find
 from gnndiff.targets.build import Preparations, build
 from gnndiff.zoo.vectors import ParameterLayout
 from graphtasks import GraphTask, GraphTasksError
+from graphtasks.files import explained
 
 if TYPE_CHECKING:
     from gnndiff.generators import Generator
@@ -130,9 +131,17 @@ class GNNDiffPipeline:
         return wanted
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
-        """Write the pipeline as JSON and safetensors, in the layout of diffusers."""
+        """Write the pipeline as JSON and safetensors, in the layout of diffusers.
+
+        Raises:
+            RunFolderError: The folder holds something else, which stays as it is.
+        """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        with explained(folder, "make"):
+            folder.mkdir(parents=True, exist_ok=True)
+            empty = not any(folder.iterdir())
+        if not empty and not _holds_pipeline(folder):
+            raise RunFolderError(f"{folder} holds something else than a pipeline: use another folder, or an empty one")
         self.generator.save_pretrained(folder)
         if self.graph_encoder is not None:
             (folder / ENCODER).mkdir(exist_ok=True)
@@ -191,3 +200,10 @@ class GNNDiffPipeline:
             raise DamagedFileError(
                 f"the pipeline in {folder} is damaged ({reason}): delete the folder and run `gnndiff train`"
             ) from error
+
+
+def _holds_pipeline(folder: Path) -> bool:
+    try:
+        return bool(read_json(folder / INDEX).get("_class_name") == GNNDiffPipeline.__name__)
+    except (GNNDiffError, GraphTasksError):
+        return False

@@ -89,7 +89,14 @@ def save_predictions(path: Path, arrays: Arrays) -> None:
     np.savez(content, **arrays)  # type: ignore[arg-type]
     with explained(path.parent, "make"):
         path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, content.getvalue(), ours=zipfile.ZipFile, what="a file of arrays")
+    write_bytes(path, content.getvalue(), ours=_check_predictions, what="a file of predictions")
+
+
+def _check_predictions(path: Path) -> None:
+    """Raise `ValueError` where a file holds something else than predictions, such as splits or a graph."""
+    with zipfile.ZipFile(path) as archive:
+        if "outputs.npy" not in archive.namelist():
+            raise ValueError("it has no outputs")
 
 
 def _alike(task: GraphTask, own: GraphTask) -> GraphTask:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         UnknownTaskError,
     )
     from graphtasks.forecasting import forecast
+    from graphtasks.heuristics import HEURISTICS, heuristic_scores
     from graphtasks.links import link_task, random_link_splits
     from graphtasks.metrics import METRICS, Metric, metric
     from graphtasks.parallel import sensible_threads, threads
@@ -63,6 +64,7 @@ _MODULES = {
         "UnknownTaskError",
     ],
     "forecasting": ["forecast"],
+    "heuristics": ["HEURISTICS", "heuristic_scores"],
     "links": ["link_task", "random_link_splits"],
     "metrics": ["METRICS", "Metric", "metric"],
     "parallel": ["sensible_threads", "threads"],
@@ -88,6 +90,7 @@ _MODULES = {
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
+    "HEURISTICS",
     "METRICS",
     "Comparison",
     "Contender",
@@ -114,6 +117,7 @@ __all__ = [
     "from_data",
     "from_folder",
     "from_series",
+    "heuristic_scores",
     "link_task",
     "load",
     "load_splits",

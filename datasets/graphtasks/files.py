@@ -35,6 +35,13 @@ _ADVICE = {
 _NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EBADF)
 
 
+def as_path(path: str | os.PathLike[str]) -> Path:
+    """A path, or `FileError` for what is none."""
+    if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str) or "\0" in os.fspath(path):
+        raise FileError(f"got {path!r}, expected a path, such as 'folder/file'")
+    return Path(path)
+
+
 def write_bytes(
     path: str | os.PathLike[str],
     content: bytes | Iterable[bytes | memoryview],
@@ -59,7 +66,7 @@ def write_bytes(
         FileError: The path is a folder or a device, holds a file that is not ours, or cannot be written to. The file
             that was there is as it was.
     """
-    path = Path(path)
+    path = as_path(path)
     with explained(path, "write"):
         target = path.resolve()
         if not target.parent.is_dir():
@@ -125,7 +132,7 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
         FileError: It cannot be read.
         InvalidDataError: It is empty, no JSON in UTF-8, nested too deeply, or JSON of something else than an object.
     """
-    path = Path(path)
+    path = as_path(path)
     content = read_bytes(path)
     if not content:
         raise InvalidDataError(f"{path} is empty: restore it from a copy, or remove it")
@@ -146,7 +153,7 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         MissingFilesError: There is no such file.
         FileError: It cannot be read.
     """
-    path = Path(path)
+    path = as_path(path)
     with explained(path, "read"):
         if not path.is_file():
             raise MissingFilesError(f"there is no file {path}")

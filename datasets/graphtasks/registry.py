@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from graphtasks.catalogue import FACTS, Facts
 from graphtasks.errors import InvalidDataError, UnknownTaskError
+from graphtasks.files import as_path
 from graphtasks.sources import advection, embedded, heterophilous, long_range, ogb, pyg, series, synthetic
 from graphtasks.sources.links import LinkTask
 from graphtasks.splits import combined_hash, load_splits
@@ -128,6 +129,11 @@ def find(name: str) -> str:
     Raises:
         UnknownTaskError: There is no such task.
     """
+    if not isinstance(name, str):
+        raise UnknownTaskError(
+            f"got {name!r} as the name of a task: `graphtasks list` shows the names, `from_data` and `from_folder` "
+            "take your own data"
+        )
     key = name.lower().replace("_", "-")
     if key not in CATALOGUE:
         hint = did_you_mean(key, CATALOGUE)
@@ -174,7 +180,7 @@ def load(
     """
     key = find(name)
     entry = CATALOGUE[key]
-    protocol, file = os.fspath(split or entry.protocols[0]), None
+    protocol, file = str(as_path(split)) if split else entry.protocols[0], None
     if protocol.endswith(".npz"):
         protocol, file = entry.protocols[0], protocol
     if protocol not in entry.protocols:
@@ -189,7 +195,7 @@ def load(
             f"{key!r} does not take the option {unknown[0]!r}: {did_you_mean(unknown[0], known)}it takes "
             f"{', '.join(known) or 'none'}"
         )
-    task = entry.load(protocol, Path(root) if root is not None else None, **options)
+    task = entry.load(protocol, as_path(root) if root is not None else None, **options)
     if entry.found is not None:
         check_counts(task, FACTS[key])
     if options:

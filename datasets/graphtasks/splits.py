@@ -7,7 +7,6 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor
 
 from graphtasks.errors import InvalidDataError, MissingFilesError
-from graphtasks.files import read_bytes, write_bytes
+from graphtasks.files import as_path, read_bytes, write_bytes
 
 Part = Literal["train", "val", "test"]
 
@@ -361,7 +360,7 @@ def load_splits(path: str | os.PathLike[str]) -> list[Split] | list[LinkSplit]:
         FileError: It cannot be read.
         InvalidDataError: The file holds something else, or splits that are none.
     """
-    if not Path(path).is_file():
+    if not as_path(path).is_file():
         raise MissingFilesError(f"there is no split file {path}: `graphtasks splits NAME --out FILE` writes one")
     content = read_bytes(path)
     try:

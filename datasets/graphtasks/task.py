@@ -9,7 +9,6 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, cast
 
 import networkx as nx
@@ -21,6 +20,7 @@ from graphtasks import kinds
 from graphtasks.checks import check_class_numbers, check_graph
 from graphtasks.convert import as_data, as_graphs, guess_kind, guess_metric, splits_of_masks, warn_of_guess
 from graphtasks.errors import InvalidDataError, MissingFilesError
+from graphtasks.files import as_path
 from graphtasks.kinds import KINDS, Form, Kind
 from graphtasks.kinds.base import unlabelled
 from graphtasks.metrics import METRICS, Metric, metric
@@ -356,7 +356,7 @@ class GraphTask:
             MissingFilesError: There is no such folder, or it holds no graph.
             InvalidDataError: A file cannot be read, or the graphs cannot be learned from.
         """
-        folder = Path(folder)
+        folder = as_path(folder)
         files = sorted(file for file in folder.glob("*.npz") if file.name != SPLIT_FILE)
         if not files:
             raise MissingFilesError(f"there are no graphs in {folder}: put a .npz file there for each")

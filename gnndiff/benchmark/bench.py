@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from gnndiff.benchmark.labels import Label, Loader, check_kind, check_loaded
 from gnndiff.benchmark.machine import machine
 from gnndiff.benchmark.protocol import Protocol, sentence
-from gnndiff.benchmark.rows import Files, Row, read_rows, which, write_rows
+from gnndiff.benchmark.rows import Files, Row, check_table, read_rows, which, write_rows
 from gnndiff.benchmark.summary import differences, summary
 from gnndiff.benchmark.units import Factory, FromTarget, Training, Unit, gather, hand_out, part_of
 from gnndiff.benchmark.workers import Failure, work
@@ -183,6 +183,7 @@ def measure(
             raise ConfigError(f"got {name}={number}, expected at least 1")
     files, record = Files(out), protocol.record()
     read_rows(files.rows, record)
+    check_table(files.table)
     loader = Loader(root)
     check(tasks, models, protocol, kinds, loader)
     training = Training(protocol, loader, threads, quiet)

@@ -13,6 +13,7 @@ from gnndiff.benchmark.machine import processor
 from gnndiff.errors import ConfigError
 from gnndiff.files import write_text
 from graphtasks import Comparison
+from graphtasks.files import read_bytes
 
 Row = dict[str, Any]
 
@@ -109,6 +110,15 @@ def read_rows(path: Path, protocol: Mapping[str, Any]) -> list[Row]:
             "trainings in the .jsonl file stay usable"
         )
     return rows
+
+
+def check_table(path: Path) -> None:
+    """Raise `ConfigError` where the place of the table has a text of somebody else, which is never replaced."""
+    if not path.exists():
+        return
+    content = read_bytes(path)
+    if content.strip() and not content.startswith(b"At most "):
+        raise ConfigError(f"{path} is there and is no table of a benchmark: choose another --out")
 
 
 def write_rows(path: Path, machine: Mapping[str, Any], protocol: Mapping[str, Any], rows: Sequence[Row]) -> None:

@@ -38,9 +38,13 @@ class Best:
     row: str
     facts: dict[str, Any] = field(default_factory=dict, repr=False)
 
-    def save(self, folder: Path) -> None:
-        """Write the network as a folder of safetensors and JSON."""
-        with new_folder(folder) as partial:
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write the network as a folder of safetensors and JSON.
+
+        Raises:
+            RunFolderError: The folder has files of somebody else, which stay as they are.
+        """
+        with new_folder(Path(folder)) as partial:
             write_tensors(partial / WEIGHTS, self.state_dict)
             facts = {"setting": self.setting, "val": self.val, "test": self.test, "row": self.row, **self.facts}
             write_json(partial / FACTS, facts)

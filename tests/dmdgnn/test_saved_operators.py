@@ -88,3 +88,10 @@ def test_files_have_the_mode_of_the_umask(saved, tmp_path):
     operator.T.save(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
     assert equal(LowRankOperator.load(path), operator.T)
+
+
+@pytest.mark.parametrize("nothing", [None, 3, b"a"])
+def test_what_is_no_path_is_refused(saved, nothing):
+    for function in (LowRankOperator.load, saved[0].save):
+        with pytest.raises(FileError, match="expected a path"):
+            function(nothing)

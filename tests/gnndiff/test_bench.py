@@ -350,3 +350,12 @@ def test_presets_draw_the_same_settings(script, monkeypatch):
     for name in set(sys.modules) - before:
         if str(getattr(sys.modules[name], "__file__", "")).startswith(str(BENCHMARKS)):
             del sys.modules[name]
+
+
+@pytest.mark.parametrize("content", [b"# My notes\n", b"\xff\x00", b"{}"])
+def test_a_text_in_the_place_of_the_table_stays_as_it_is(tmp_path, content):
+    (tmp_path / "README.md").write_bytes(content)
+    with pytest.raises(ConfigError, match="is no table of a benchmark: choose another --out"):
+        bench(["karate"], ["mlp"], out=tmp_path / "README", **TINY)
+    assert [file.name for file in tmp_path.iterdir()] == ["README.md"]
+    assert (tmp_path / "README.md").read_bytes() == content

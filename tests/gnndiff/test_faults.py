@@ -9,6 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
@@ -54,9 +55,9 @@ def command(name, folder):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A finished run, and its table."""
-    folder = tmp_path_factory.mktemp("whole") / "run"
-    return folder, table(go(folder))
+    """A finished run, its table and the seconds that it took."""
+    folder, start = tmp_path_factory.mktemp("whole") / "run", time.monotonic()
+    return folder, table(go(folder)), time.monotonic() - start
 
 
 @pytest.fixture
@@ -87,9 +88,9 @@ class Killer:
         return False
 
 
-def killed(folder, rng):
+def killed(folder, rng, whole):
     """Whether a run in a process of its own was killed, at a line of progress or at some time, before it ended."""
-    lines, seconds = (rng.randrange(8), 0.0) if rng.random() < 0.5 else (10**9, rng.uniform(0.01, 4.0))
+    lines, seconds = (rng.randrange(8), 0.0) if rng.random() < 0.5 else (10**9, rng.uniform(0.01, whole))
     child = os.fork()
     if child == 0:
         sys.stderr = Killer(lines)
@@ -111,7 +112,7 @@ def test_killed_runs_end_in_the_same_table_fault(whole, tmp_path):
     rng, kills, runs = random.Random(FAULTS), 0, 0
     while kills < FAULTS * 2 // 5:
         folder = tmp_path / str(runs)
-        while kills < FAULTS * 2 // 5 and killed(folder, rng):
+        while kills < FAULTS * 2 // 5 and killed(folder, rng, whole[2]):
             kills += 1
         assert table(go(folder)) == whole[1]
         assert not list(folder.rglob("*.part"))

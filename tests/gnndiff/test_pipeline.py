@@ -1,5 +1,6 @@
 import copy
 
+import numpy as np
 import pytest
 import torch
 
@@ -7,6 +8,8 @@ import graphtasks
 from gnndiff import GNNDiffPipeline
 from gnndiff.errors import ConfigError, RunFolderError
 from gnndiff.generators import diffusion
+from gnndiff.predict import save_predictions
+from gnndiff.runs.deliver import Best
 
 
 @pytest.fixture(scope="module")
@@ -91,3 +94,30 @@ def test_bad_requests(finished, pipeline, tmp_path):
         GNNDiffPipeline.from_pretrained(finished.folder)
     with pytest.raises(RunFolderError, match="holds no pipeline"):
         GNNDiffPipeline.from_pretrained(tmp_path)
+
+
+def test_folders_of_somebody_else_stay_as_they_are(finished, pipeline, tmp_path):
+    (tmp_path / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
+    with pytest.raises(RunFolderError, match="holds something else than a pipeline"):
+        pipeline.save_pretrained(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["model_index.json"]
+    best = Best.load(finished.folder / "best")
+    with pytest.raises(RunFolderError, match=r"model_index.json is not from here, .* move it elsewhere"):
+        best.save(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["model_index.json"]
+    assert not tmp_path.with_name(tmp_path.name + ".partial").exists()
+    for _ in range(2):
+        best.save(str(tmp_path / "own"))
+        pipeline.save_pretrained(tmp_path / "pipeline")
+    assert Best.load(tmp_path / "own").setting == best.setting
+
+
+def test_predictions_replace_no_other_arrays(finished, tmp_path):
+    path = tmp_path / "splits.npz"
+    graphtasks.save_splits(finished.task.splits, path)
+    content = path.read_bytes()
+    with pytest.raises(graphtasks.FileError, match="is not a file of predictions, so it is left as it is"):
+        save_predictions(path, {"outputs": np.zeros(3)})
+    assert path.read_bytes() == content
+    for _ in range(2):
+        save_predictions(tmp_path / "own.npz", {"outputs": np.zeros(3)})

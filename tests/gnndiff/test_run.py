@@ -47,7 +47,7 @@ def test_results_follow_the_schema(finished):
 
 @pytest.mark.parametrize("model", [name for name in available("node") if name != "gcn"])
 def test_every_model_goes_through(model, tmp_path):
-    results = run_all(Run(config(tmp_path / "run", model=model)))
+    results = run_all(Run(config(tmp_path / "run", model=model, budget="mini")))
     jsonschema.validate(results, SCHEMA)
     assert [row["name"] for row in results["rows"]] == ROWS
 

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from definitions import AREAS, INF, NAN, RANKINGS, hits_by_definition, links, mrr_by_definition
-from graphtasks import InvalidDataError, metrics
+from graphtasks import InvalidDataError
 from graphtasks.metrics import METRICS, average_precision, hits, metric, mrr, roc_auc
 
 
@@ -47,12 +49,17 @@ def test_mrr_follows_its_definition_and_is_ogbs():
     assert mrr(y, pred) == pytest.approx(mrr_by_definition(y == 1, pred))
 
 
-@pytest.mark.parametrize("block", [1, 80, 7 * 80 + 3])
-def test_mrr_does_not_depend_on_its_blocks(monkeypatch, block):
-    y, pred = links()
-    expected = mrr(y, pred)
-    monkeypatch.setattr(metrics, "BLOCK", block)
-    assert mrr(y, pred) == pytest.approx(expected, rel=1e-12)
+@given(
+    positives=st.lists(st.sampled_from([-INF, -1.0, 0.0, 0.5, 2.0, INF]), min_size=1, max_size=8),
+    negatives=st.lists(st.sampled_from([-INF, -1.0, 0.0, 0.5, 2.0, INF]), min_size=1, max_size=8),
+)
+def test_mrr_is_ogbs_where_scores_tie_and_are_infinite(positives, negatives):
+    from ogb.linkproppred import Evaluator
+
+    y = np.array([1] * len(positives) + [0] * len(negatives))
+    inputs = {"y_pred_pos": np.array(positives), "y_pred_neg": np.array([negatives] * len(positives))}
+    expected = Evaluator("ogbl-citation2").eval({k: torch.from_numpy(v) for k, v in inputs.items()})["mrr_list"]
+    assert mrr(y, np.array(positives + negatives)) == pytest.approx(expected.double().mean().item(), rel=1e-12)
 
 
 def test_areas_of_links_are_scikit_learns():

@@ -2,11 +2,13 @@
 
 import json
 import os
+import pathlib
 import stat
 
 import pytest
 from hypothesis import given, settings
 
+import graphtasks
 from faults import failing, limited, listing, names, small_disk
 from graphtasks import FileError, InvalidDataError, MissingFilesError
 from graphtasks.files import read_bytes, read_json, sha256, write_bytes, write_json, write_text
@@ -98,7 +100,7 @@ def test_folders_devices_and_circles_are_refused(tmp_path):
         (tmp_path / "pipe", "is no regular file"),
         ("/dev/null", "is no regular file"),
         (tmp_path / "a", "cannot write"),
-        (tmp_path / "null\0", "cannot write"),
+        (tmp_path / "null\0", "expected a path"),
         (tmp_path / ("n" * 300), "File name too long.*choose a shorter name"),
     ):
         with pytest.raises(FileError, match=message):
@@ -164,3 +166,20 @@ def test_faults_of_names(tmp_path_factory, name):
         assert listing(folder) == {}
     else:
         assert listing(folder) == {name: b"1"}
+
+
+@pytest.mark.parametrize("nothing", [None, 3, b"a", [], "a\0b"])
+def test_what_is_no_path_is_refused(nothing):
+    for function in (graphtasks.from_folder, graphtasks.load_splits, read_bytes, lambda path: write_bytes(path, b"")):
+        with pytest.raises(FileError, match="expected a path"):
+            function(nothing)
+
+
+@pytest.mark.parametrize("nothing", [None, 3, pathlib.Path("karate")])
+def test_what_is_no_name_is_refused(nothing):
+    with pytest.raises(graphtasks.UnknownTaskError, match="as the name of a task"):
+        graphtasks.load(nothing)
+    with pytest.raises(FileError, match="expected a path"):
+        graphtasks.load("karate", split=3)
+    with pytest.raises(FileError, match="expected a path"):
+        graphtasks.load("karate", root=3)
