@@ -198,7 +198,7 @@ class RunConfig:
     model: str = "gcn"
     space: Literal["default", "paper"] = "default"
     budget: str = "coarse"
-    zoo: Literal["independent", "branches", "paper"] = "independent"
+    zoo: Literal["independent", "branches", "paper"] = "branches"
     parameters: str = "all"
     split: int = 0
     seed: int = 0

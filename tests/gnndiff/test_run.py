@@ -27,7 +27,7 @@ ROWS += ["generated_best", "generated_soup", "generated_ensemble"]
 
 
 def config(out, **settings):
-    return RunConfig(**{"task": "wine", "budget": "tiny", "out": out, "quiet": True, **settings})
+    return RunConfig(**{"task": "wine", "budget": "tiny", "zoo": "independent", "out": out, "quiet": True, **settings})
 
 
 def scores(results):
@@ -88,7 +88,7 @@ INTERRUPTIONS = {
     "collect while writing": (zoo_store, "write_bytes", 2),
     "train": (diffusion, "noise_schedule", 1),
     "generate": (generate, "best", 1),
-    "compare": (trials, "train_once", 9),
+    "compare": (trials, "train_once", 5),
     "compare late": (Evaluator, "ensemble", 1),
 }
 
