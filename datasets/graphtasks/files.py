@@ -37,7 +37,7 @@ _NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EBADF)
 
 def as_path(path: str | os.PathLike[str]) -> Path:
     """A path, or `FileError` for what is none."""
-    if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str) or "\0" in os.fspath(path):
+    if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):
         raise FileError(f"got {path!r}, expected a path, such as 'folder/file'")
     return Path(path)
 
