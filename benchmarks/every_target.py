@@ -22,9 +22,9 @@ import gnndiff
 from gnndiff.benchmark.labels import Loader, named
 from gnndiff.benchmark.machine import machine
 from gnndiff.benchmark.rows import read_rows, which, write_rows
-from gnndiff.benchmark.workers import Failure, work
 from gnndiff.files import write_text
 from gnndiff.targets import available, find
+from gnndiff.workers import Failure, work
 from graphtasks import metric
 from graphtasks.registry import CATALOGUE
 

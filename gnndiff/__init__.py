@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gnndiff.rows import Row
     from gnndiff.runs.folder import Run
     from gnndiff.targets import Target, available, register
+    from gnndiff.targets.ranges import Float, Int
     from gnndiff.zoo import Zoo
 
 # Imported on first use: PyG, diffusers and optuna together take seconds.
@@ -23,6 +24,8 @@ _MODULES = {
     "Budget": "gnndiff.config",
     "ConfigError": "gnndiff.errors",
     "DamagedFileError": "gnndiff.errors",
+    "Float": "gnndiff.targets.ranges",
+    "Int": "gnndiff.targets.ranges",
     "GNNDiffError": "gnndiff.errors",
     "GNNDiffPipeline": "gnndiff.pipeline",
     "Generator": "gnndiff.generators",
@@ -46,9 +49,11 @@ __all__ = [
     "Budget",
     "ConfigError",
     "DamagedFileError",
+    "Float",
     "GNNDiffError",
     "GNNDiffPipeline",
     "Generator",
+    "Int",
     "Results",
     "Row",
     "Run",

@@ -38,8 +38,9 @@ def run(
     Args:
         target: The model: a name, a target, or a function that builds a module as `build(task, **setting)`.
         task: The task, its name, or a folder of .npz files.
-        space: Hyperparameters with their choices, such as `{"hidden": [16, 32]}`, instead of the target's own. A
-            function needs one. `optimizer`, `lr` and `weight_decay` are added unless it has them.
+        space: Hyperparameters with their choices, such as `{"hidden": [16, 32]}`, instead of the target's own;
+            ranges such as `gnndiff.Float(1e-3, 1e-2, log=True)` are choices, too. A function needs one. `optimizer`,
+            `lr` and `weight_decay` are added unless it has them. Or `"modern"`, `"paper"` or `"default"`.
         budget: 'smoke' (under a minute), 'coarse' or 'full'.
         split: Index of the task's split.
         seed: Seed of everything random.
@@ -65,7 +66,7 @@ def run(
     unknown = [name for name in overrides if name not in known]
     if unknown:
         raise ConfigError(f"gnndiff.run does not take {unknown[0]!r}: it takes {', '.join(sorted(known))}")
-    if space == "paper" or space == "default":
+    if isinstance(space, str):
         overrides["space"], space = space, None
     own_target = None if isinstance(target, str) else as_target(target, space)
     own_task = None if isinstance(task, str) else task

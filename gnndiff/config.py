@@ -17,7 +17,9 @@ class Budget:
     """How much each stage does.
 
     Args:
-        trials: Settings of the coarse search, drawn from the grid without repetition.
+        trials: Settings of the coarse search, all together, however often it is stopped.
+        finalists: Best settings that are trained again before the winner is named.
+        finalist_trainings: Trainings of each of them.
         epochs: Epochs of each training at most.
         patience: Epochs without a better validation score that end a training.
         settings: Best settings of the winner's architecture that fill the zoo.
@@ -43,6 +45,8 @@ class Budget:
     candidates: int
     resamplings: int
     members: int
+    finalists: int = 2
+    finalist_trainings: int = 2
     equal_time_search: bool = False
     full_grid: bool = False
 
@@ -52,6 +56,9 @@ class Budget:
             if value < (0 if isinstance(value, bool) else 1):
                 raise ConfigError(f"got {entry.name}={value}, expected at least 1")
 
+
+SAMPLERS = ("random", "grid", "tpe", "coarse-to-fine")
+PRUNERS = ("none", "median", "hyperband")
 
 BUDGETS = {
     "smoke": Budget(
@@ -79,6 +86,8 @@ BUDGETS = {
         candidates=100,
         resamplings=5,
         members=10,
+        finalists=4,
+        finalist_trainings=3,
     ),
     "full": Budget(
         trials=54,
@@ -92,6 +101,8 @@ BUDGETS = {
         candidates=200,
         resamplings=10,
         members=16,
+        finalists=5,
+        finalist_trainings=4,
         equal_time_search=True,
         full_grid=True,
     ),
@@ -161,7 +172,11 @@ class RunConfig:
     Args:
         task: Name of a task (`graphtasks list` shows all), a folder of .npz files, or FILE.py:FUNCTION that makes one.
         model: Name of a target (`gnndiff targets` shows all), or FILE.py:NAME of your own.
-        space: Hyperparameters to search: default, or those of the paper.
+        space: Hyperparameters to search: modern ones, those of the paper, or the target's own (default).
+        sampler: Order of the search: random, grid, tpe, or coarse-to-fine. Settings of random and grid follow from seed
+            and number alone, those of coarse-to-fine from the results of earlier rounds, those of tpe from the order in
+            which trainings end.
+        pruner: End trainings that lag behind, by their validation curves: none, median or hyperband.
         budget: smoke (under a minute), coarse or full.
         zoo: Kind of the zoo: independent trainings, branches of a good one, or that of the GNN-Diff paper.
         parameters: Tensors that zoo and generator are of: all, last-layer, or a pattern of names such as 'convs.1.*'.
@@ -171,6 +186,8 @@ class RunConfig:
         threads: Threads of each training; by default one for small graphs, all for large ones.
         out: Run folder; by default runs/TASK-MODEL-BUDGET-splitSPLIT-seedSEED.
         root: Folder of raw data files; by default $GRAPHTASKS_ROOT, else the cache folder.
+        workers: Processes of one thread each that train the settings of a search.
+        ray: Address of a Ray cluster that trains them, or local for one on this machine.
         storage: URL of another Optuna storage than the run folder's search.db; by default $GNNDIFF_STORAGE.
         quiet: Plain lines instead of progress bars.
         batch_size: Nodes, clusters, graphs, snapshots or edges in a batch, as of graphtasks.FitConfig.
@@ -189,6 +206,8 @@ class RunConfig:
         candidates: Instead of the budget's.
         resamplings: Instead of the budget's.
         members: Instead of the budget's.
+        finalists: Instead of the budget's.
+        finalist_trainings: Instead of the budget's.
         equal_time_search: Instead of the budget's.
         full_grid: Instead of the budget's.
         method: Constants of the method.
@@ -196,7 +215,9 @@ class RunConfig:
 
     task: str = "digits"
     model: str = "gcn"
-    space: Literal["default", "paper"] = "default"
+    space: Literal["modern", "paper", "default"] = "modern"
+    sampler: Literal["random", "grid", "tpe", "coarse-to-fine"] = "random"
+    pruner: Literal["none", "median", "hyperband"] = "none"
     budget: str = "coarse"
     zoo: Literal["independent", "branches", "paper"] = "branches"
     parameters: str = "all"
@@ -206,6 +227,8 @@ class RunConfig:
     threads: int | None = None
     out: Path | None = None
     root: Path | None = None
+    workers: int = 1
+    ray: str | None = None
     storage: str | None = field(default=None, repr=False)
     quiet: bool = False
     batch_size: int | None = None
@@ -224,9 +247,24 @@ class RunConfig:
     candidates: int | None = None
     resamplings: int | None = None
     members: int | None = None
+    finalists: int | None = None
+    finalist_trainings: int | None = None
     equal_time_search: bool | None = None
     full_grid: bool | None = None
     method: Method = Method()
+
+    def __post_init__(self) -> None:
+        for name, known in (("sampler", SAMPLERS), ("pruner", PRUNERS)):
+            if getattr(self, name) not in known:
+                raise ConfigError(f"no {name} is called {getattr(self, name)!r}: use one of {', '.join(known)}")
+        if self.workers < 1:
+            raise ConfigError(f"got workers={self.workers}, expected at least 1")
+        if self.ray is not None and self.workers > 1:
+            raise ConfigError(f"got ray={self.ray!r} and workers={self.workers}: a cluster has workers of its own")
+        if self.ray is not None and self.pruner != "none" and self.storage is None and self.ray != "local":
+            raise ConfigError(
+                f"got pruner={self.pruner!r} on a Ray cluster, whose machines do not see the run folder: give --storage"
+            )
 
     @property
     def folder(self) -> Path:

@@ -11,7 +11,7 @@ from torch import nn
 
 from gnndiff.errors import ConfigError, GNNDiffError
 from gnndiff.evaluation import Evaluator, stack
-from gnndiff.targets.base import IMPOSSIBLE, Setting, Space, Target
+from gnndiff.targets.base import IMPOSSIBLE, Setting, Space, Target, corner
 from gnndiff.targets.build import Preparations, build, fit_config
 from gnndiff.targets.units import Units
 from gnndiff.zoo.alignment import usable_units
@@ -76,8 +76,8 @@ def _run(target: Target, setting: Setting, task: GraphTask, module: nn.Module, s
 
 
 def _corners(space: Space) -> Iterator[Setting]:
-    yield {name: choices[0] for name, choices in space.items()}
-    yield {name: choices[-1] for name, choices in space.items()}
+    yield corner(space, 0)
+    yield corner(space, -1)
 
 
 def _check_same(name: str, module: nn.Module, again: nn.Module, setting: Setting, other: Setting) -> None:

@@ -13,7 +13,7 @@ from torch_geometric.data import Batch, Data
 
 from gnndiff.errors import ConfigError
 from gnndiff.evaluation import Evaluator, stack
-from gnndiff.targets.base import Setting, Target, architecture, check_kind, check_space, full_space, of_build
+from gnndiff.targets.base import Setting, Target, architecture, check_kind, check_space, corner, full_space, of_build
 from gnndiff.targets.base import preparation as preparation_of
 from gnndiff.zoo.alignment import TOLERANCE, align, check_alignment
 from graphtasks import GraphTask, seeded
@@ -44,11 +44,11 @@ class TargetTestCase(ABC):
         """Small tasks, at least one of each kind that the target is for."""
 
     def test_corners_of_the_spaces_build_and_answer(self) -> None:
-        """The first and the last choices of both spaces make modules with the outputs that the task asks for."""
+        """The first and the last choices of all spaces make modules with the outputs that the task asks for."""
         target = self.create_target()
         for task in self.create_tasks():
-            for paper in (False, True):
-                space = full_space(target, task, paper=paper)
+            for which in ("default", "modern", "paper"):
+                space = full_space(target, task, which)
                 check_space(target, space)
                 for setting in corners(space):
                     prepared, module = made(target, task, setting)
@@ -164,8 +164,7 @@ class TargetTestCase(ABC):
 
 def corners(space: Any) -> tuple[Setting, Setting]:
     """The first choices of a space, and the last."""
-    first, last = ({name: choices[end] for name, choices in space.items()} for end in (0, -1))
-    return first, last
+    return corner(space, 0), corner(space, -1)
 
 
 def made(target: Target, task: GraphTask, setting: Setting, *, seed: int = 0) -> tuple[GraphTask, nn.Module]:

@@ -17,12 +17,12 @@ from gnndiff.benchmark.protocol import Protocol, sentence
 from gnndiff.benchmark.rows import Files, Row, check_table, read_rows, which, write_rows
 from gnndiff.benchmark.summary import differences, summary
 from gnndiff.benchmark.units import Factory, FromTarget, Training, Unit, gather, hand_out, part_of
-from gnndiff.benchmark.workers import Failure, work
 from gnndiff.errors import BenchError, ConfigError
 from gnndiff.files import write_text
 from gnndiff.report.markdown import table
 from gnndiff.resolve import find_target
 from gnndiff.targets import Target, as_target
+from gnndiff.workers import Failure, work
 from graphtasks import FitConfig
 from graphtasks.metrics import metric as find_metric
 from graphtasks.task import KINDS, Kind
@@ -69,7 +69,7 @@ def bench(
     seconds: float | None = None,
     tuning_splits: int = 2,
     metrics: Sequence[str] = (),
-    space: Literal["default", "paper"] = "default",
+    space: Literal["default", "paper", "modern"] = "default",
     ours: str | None = None,
     workers: int = 1,
     threads: int | None = None,
@@ -94,7 +94,8 @@ def bench(
         seconds: Limit of the tuning of one model on one task.
         tuning_splits: The first so many splits that tuning trains on; initialisations on tasks of one split.
         metrics: Further metrics of the test scores, by which nothing is chosen.
-        space: Spaces of the targets: their own, or those of the GNN-Diff paper (https://arxiv.org/abs/2410.05697).
+        space: Spaces of the targets: their own, those of the GNN-Diff paper (https://arxiv.org/abs/2410.05697), or
+            modern ones.
         ours: The model that the table compares with the best of the others.
         workers: Processes, of which each takes one model on one task after another. Scores are the same for any number.
         threads: Threads of each training; by default one for small graphs, all for large ones.
@@ -123,8 +124,8 @@ def bench(
     """
     if tuning_splits < 1:
         raise ConfigError(f"got tuning_splits={tuning_splits}, expected at least 1")
-    if space not in ("default", "paper"):
-        raise ConfigError(f"no space is called {space!r}: use default or paper")
+    if space not in ("default", "paper", "modern"):
+        raise ConfigError(f"no space is called {space!r}: use default, paper or modern")
     protocol = Protocol(
         trials=trials,
         splits=splits,
@@ -136,7 +137,7 @@ def bench(
         metrics=tuple(metrics),
         space=space,
     )
-    found = [_named(model, paper=space == "paper") for model in models]
+    found = [_named(model, space) for model in models]
     names = [name for name, _ in found]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
@@ -242,12 +243,12 @@ def check(
         raise ConfigError("a benchmark needs at least one task and one model")
 
 
-def _named(model: Model, *, paper: bool) -> tuple[str, Factory]:
+def _named(model: Model, space: str) -> tuple[str, Factory]:
     """A model's name in the table, and what makes its contender."""
     if isinstance(model, str):
-        return find_target(model).name, FromTarget(model, paper)
+        return find_target(model).name, FromTarget(model, space)
     target = as_target(model)
-    return target.name, FromTarget(target, paper)
+    return target.name, FromTarget(target, space)
 
 
 def _merged(rows: Sequence[Row], done: Mapping[int, list[Row]]) -> list[Row]:

@@ -21,7 +21,7 @@ class BenchConfig:
         seconds: Limit of the tuning of one model on one task.
         tuning_splits: The first so many splits that tuning trains on; initialisations on tasks of one split.
         metrics: Further metrics of the test scores, by which nothing is chosen.
-        space: Hyperparameters that are tuned: default, or those of the GNN-Diff paper.
+        space: Hyperparameters that are tuned: default, modern, or those of the GNN-Diff paper.
         ours: The model that the table compares with the best of the others.
         workers: Processes, of which each takes one model on one task after another.
         threads: Threads of each training; by default one for small graphs, all for large ones.
@@ -41,7 +41,7 @@ class BenchConfig:
     seconds: float | None = None
     tuning_splits: int = 2
     metrics: tuple[str, ...] = ()
-    space: Literal["default", "paper"] = "default"
+    space: Literal["default", "paper", "modern"] = "default"
     ours: str | None = None
     workers: int = 1
     threads: int | None = None

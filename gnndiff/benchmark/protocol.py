@@ -96,7 +96,7 @@ def sentence(record: Mapping[str, Any]) -> str:
     limit = "" if record["seconds"] is None else f" for at most {record['seconds']:g} s"
     count = record["splits"]
     finals = "all splits" if count is None else "split 0" if count == 1 else f"splits 0 to {count - 1}"
-    space = " of the paper's space" if record.get("space") == "paper" else ""
+    space = {"paper": " of the paper's space", "modern": " of the modern space"}.get(record.get("space", ""), "")
     return (
         f"At most {record['trials']} settings{space} of each model are tried{limit} on {', or '.join(tuning)}; the "
         f"best by validation is trained on {finals}, or with {record['seeds']} initialisations where a task has one "

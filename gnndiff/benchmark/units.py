@@ -31,17 +31,17 @@ class FromTarget:
 
     Args:
         target: The target, or its `FILE.py:NAME`.
-        paper: Whether its choices are those of the GNN-Diff paper.
+        space: Which of its spaces, as of :func:`gnndiff.targets.base.full_space`.
     """
 
     target: str | Target
-    paper: bool = False
+    space: str = "default"
 
     def __call__(self, task: GraphTask) -> Contender:
         """The contender for a task."""
         target = find_target(self.target) if isinstance(self.target, str) else self.target
         check_kind(target, task)  # before its space, which may need what other kinds lack
-        space = full_space(target, task, paper=self.paper)
+        space = full_space(target, task, self.space)
         return dataclasses.replace(target.contender(target.name, task, space), version=self._version(target))
 
     def _version(self, target: Target) -> str:

@@ -8,7 +8,18 @@ from typing import ClassVar
 from gnndiff.errors import RunFolderError
 from gnndiff.rows.base import Material, Outcome, Row
 from gnndiff.runs.folder import Run
-from gnndiff.search import SEARCH, evaluate, finished_trials, ranked_trials, search_grid, total_seconds
+from gnndiff.search import (
+    SEARCH,
+    evaluate,
+    finished_trials,
+    name_winner,
+    ranked_trials,
+    search_space,
+    total_seconds,
+)
+from gnndiff.search.samplers import Fixed
+from gnndiff.search.trials import complete
+from gnndiff.targets.ranges import is_range
 
 
 class CoarseWinner(Row):
@@ -41,7 +52,7 @@ class EqualTimeSearch(CoarseWinner):
         run = material.run
         extra = material.seconds("collect", "train", "generate")
         count = run.limits.trials + math.ceil(extra / max(material.seconds("search"), 1e-3) * run.limits.trials)
-        search_grid(run, count)
+        search_space(run, count)
         return count
 
 
@@ -53,25 +64,27 @@ class FullGrid(CoarseWinner):
 
     def applies(self, run: Run) -> bool:
         """Whether the budget has it."""
-        return run.limits.full_grid
+        return run.limits.full_grid and not any(map(is_range, run.space.values()))
 
     def trials(self, material: Material) -> None:
         """The whole grid, trained."""
-        search_grid(material.run, None)
+        search_space(material.run, None)
 
 
 def retrained(run: Run, count: int | None) -> Outcome:
     """The best of the first `count` settings of the search, trained anew several times."""
+    name_winner(run, count)
     best = ranked_trials(run, count)[0]
     study = f"retrain {best.user_attrs['index']}"
-    evaluate(run, study, [best.params] * run.limits.retrainings)
+    evaluate(run, study, Fixed([best.params] * run.limits.retrainings), run.limits.retrainings)
     trials = finished_trials(run, study)
-    vals = [trial.value for trial in trials if trial.value is not None]
+    good = [trial for trial in trials if complete(trial)]
+    vals = [trial.value for trial in good if trial.value is not None]
     if not vals:
         raise RunFolderError(f"all trainings of the winning setting {best.params} diverged: use another seed")
     searched = finished_trials(run, SEARCH)[:count]
     note = f"best of {len(searched)} settings, trained {len(trials)} times"
     if len(vals) < len(trials):
         note += f", {len(trials) - len(vals)} of which diverged and do not count"
-    tests = [trial.user_attrs["test"] for trial in trials if trial.value is not None]
+    tests = [trial.user_attrs["test"] for trial in good]
     return Outcome(vals, tests, total_seconds(searched), note)

@@ -38,12 +38,13 @@ from gnndiff.runs.record import (
 from gnndiff.targets import Target, is_registered
 from gnndiff.targets.base import Setting, Space, architecture, check_kind, check_loaders, check_space, full_space
 from gnndiff.targets.build import Preparations, build, fit_config
+from gnndiff.targets.ranges import from_plain, is_range, plain
 from gnndiff.zoo.recipes import find as find_recipe
 from graphtasks import FitConfig, GraphTask, sensible_threads, threads
 from graphtasks.files import explained
 
 # Fields that may differ between two calls that go on with the same run.
-_NOT_IDENTITY = ("out", "root", "quiet", "threads", "storage")
+_NOT_IDENTITY = ("out", "root", "quiet", "threads", "workers", "ray", "storage")
 
 TRIALS, SHARED = "search.db", "trials of the storage"
 INDEX = "zoo/index.jsonl"
@@ -64,6 +65,7 @@ class Run:
         target: The target, where it is none that `config.model` names.
         task: The task, where it is none that `config.task` names.
         space: Hyperparameters with their choices, instead of the target's own.
+        check: Compare the folder's configuration with this one.
 
     Raises:
         ConfigError: Unknown target, task, budget or device, or a target that does not fit the task.
@@ -77,6 +79,7 @@ class Run:
         target: Target | None = None,
         task: GraphTask | None = None,
         space: Space | None = None,
+        check: bool = True,
     ) -> None:
         self.limits: Budget = config.limits
         self.method: Method = config.method
@@ -94,12 +97,18 @@ class Run:
         find_recipe(config.zoo)
         self.task.split(config.split)
         check_kind(self.target, self.task)
-        own = full_space(self.target, self.task, paper=config.space == "paper")
+        own = full_space(self.target, self.task, config.space)
         self.space: Space = own if space is None else {**own, **space}
         check_space(self.target, self.space)
+        ranges = [name for name, choices in self.space.items() if is_range(choices)]
+        if ranges and config.sampler == "grid":
+            raise ConfigError(
+                f"a grid needs choices, but {ranges[0]} is a range: use --sampler random, or give choices"
+            )
         check_loaders(self.target, {**self.config.loading, **self.space})
         self.preparations = Preparations(self.target, self.task)
-        self._check_folder()
+        if check:
+            self._check_folder()
 
     @classmethod
     def load(
@@ -135,12 +144,13 @@ class Run:
                 out=Path(folder),
                 root=root,
             )
-        except (TypeError, KeyError, AttributeError) as error:
+            space = {name: from_plain(choices) for name, choices in stored["choices"].items()}
+        except (TypeError, KeyError, AttributeError, ValueError) as error:
             raise DamagedFileError(f"{path} is damaged ({error}): restore it, or start another run") from error
         for what, given in (("target", target), ("task", task)):
             if stored.get(f"own_{what}") and given is None:
                 raise ConfigError(f"the run in {folder} has a {what} of your own: pass it as {what}=...")
-        return cls(config, target=target, task=task, space=stored["choices"])
+        return cls(config, target=target, task=task, space=space)
 
     def __repr__(self) -> str:
         done = list(read_record(self.folder, self.identity_hash))
@@ -166,7 +176,7 @@ class Run:
         return {
             **settings,
             "limits": dataclasses.asdict(self.limits),
-            "choices": {name: list(choices) for name, choices in self.space.items()},
+            "choices": {name: plain(choices) for name, choices in self.space.items()},
             "target": self.target.version,
             "split_hash": self.split_hash,
             "data_hash": self.task.data_hash,
@@ -257,7 +267,8 @@ class Run:
     @contextmanager
     def threaded(self) -> Iterator[int]:
         """Train with the run's number of threads, and yield it."""
-        count = self.config.threads or sensible_threads(self.task)
+        several = self.config.workers > 1 or self.config.ray is not None
+        count = self.config.threads or (1 if several else sensible_threads(self.task))
         with threads(count):
             yield count
 
@@ -346,7 +357,7 @@ class Run:
 
     def _hash(self, name: str) -> str | None:
         """Hash of what a stage left, None where it is missing. Times in it do not count."""
-        from gnndiff.search.trials import trials_digest
+        from gnndiff.search.winner import trials_digest
         from gnndiff.zoo.store import CheckpointStore
 
         if name in (TRIALS, SHARED):

@@ -42,6 +42,8 @@ def open_study(run: Run, name: str, *, create: bool = False) -> Study | None:
     """
     import optuna
 
+    from gnndiff.search.jobs import pruner
+
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     path = run.folder / "search.db"
     if run.storage is None and run.searched_elsewhere:
@@ -54,16 +56,22 @@ def open_study(run: Run, name: str, *, create: bool = False) -> Study | None:
         storage = _own(path) if run.storage is None else _shared(run.storage)
         own = run.study_name(name)
         sampler = optuna.samplers.RandomSampler(seed=run.seed(name))
+        pruning = pruner(run.config.pruner, run.limits.epochs)
         if create:
             direction = run.task.metric.direction
             study = optuna.create_study(
-                storage=storage, study_name=own, load_if_exists=True, direction=direction, sampler=sampler
+                storage=storage,
+                study_name=own,
+                load_if_exists=True,
+                direction=direction,
+                sampler=sampler,
+                pruner=pruning,
             )
             if "run" not in study.user_attrs and not study.get_trials(deepcopy=False):
                 study.set_user_attr("run", run.identity_hash)
         else:
             try:
-                study = optuna.load_study(storage=storage, study_name=own, sampler=sampler)
+                study = optuna.load_study(storage=storage, study_name=own, sampler=sampler, pruner=pruning)
             except KeyError:
                 return None
         owner = study.user_attrs.get("run")

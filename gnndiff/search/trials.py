@@ -1,231 +1,319 @@
-"""The search: settings drawn from the grid, each trained once and scored by validation."""
+"""The trials of a study: each is handed out once, told to the storage, and read back with its checksum."""
 
 from __future__ import annotations
 
+import base64
 import warnings
-from collections.abc import Callable, Container, Mapping
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Container, Mapping
+from contextlib import ExitStack, suppress
+from pathlib import Path
 from time import sleep
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
-
-from gnndiff.errors import DamagedFileError, RunFolderError
-from gnndiff.files import digest
+from gnndiff.errors import DamagedFileError, GNNDiffError
+from gnndiff.files import digest, sha256
 from gnndiff.progress import progress
 from gnndiff.runs.folder import Run
-from gnndiff.scores import best, best_first
-from gnndiff.search.space import sample_grid
+from gnndiff.scores import best
+from gnndiff.search.crews import Trainers, crew_of
+from gnndiff.search.jobs import Done, Job
+from gnndiff.search.records import Record, sha
+from gnndiff.search.samplers import Sampler, distributions, key
 from gnndiff.search.study import alive, fail_dead, open_study, read_trials, storage_errors
-from gnndiff.targets.base import IMPOSSIBLE, Setting
-from graphtasks import GraphTask, Trial, train_once
+from gnndiff.targets.base import Setting
+from gnndiff.workers import Failure
+from graphtasks.files import explained, write_bytes
 
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.trial import FrozenTrial
-
-SEARCH = "search"
+    from optuna.trial import Trial as Asked
 
 POLL = 2.0
 """Seconds between two looks at a shared storage whose last trainings others do."""
 
+DEATHS = 3
+"""Times that the process of one trial may die."""
 
-def search(run: Run) -> None:
-    """The coarse search. Finished trials are kept, interrupted ones are trained again."""
-    run.create()
-    search_grid(run, run.limits.trials)
-    ranked_trials(run, run.limits.trials)
-    run.finish("search", total_seconds(finished_trials(run, SEARCH)[: run.limits.trials]), [run.trials_name])
+FACTS = ("test", "reason", "epochs", "best_epoch", "record", "state")
 
-
-def search_grid(run: Run, count: int | None) -> None:
-    """Train the first `count` settings of the run's random order of the grid, or all of them."""
-    evaluate(run, SEARCH, sample_grid(run.space, count, run.seed("grid")))
+FOLDER = "trials"
 
 
-def evaluate(run: Run, name: str, settings: list[Setting]) -> None:
-    """Train each setting once, as the trials of the study with this name.
+def evaluate(run: Run, name: str, sampler: Sampler, count: int, *, keep: bool = False) -> None:
+    """Train the first `count` settings of a sampler once each, as the trials of the study with this name.
 
-    Each trial holds its scores at the best validation epoch. A setting's place in the list alone fixes its seeds, so
-    that an interrupted study ends as one that ran through. A trial that diverges or cannot be computed is pruned.
-    Several processes may work on one study of a shared storage: each training is done by one of them, and by another
-    where that one dies.
+    Each trial holds its scores at the best validation epoch, its curve and its predictions. A setting's number fixes
+    its seeds, so that an interrupted study ends as one that ran through. A trial that diverges, lags behind or cannot
+    be computed is pruned, with its reason. Several processes may work on one study of a shared storage: each training
+    is done by one of them, and by another where that one dies.
+
+    Args:
+        run: The run.
+        name: Name of the study.
+        sampler: Its settings.
+        count: How many of them.
+        keep: Keep the states of the best epochs in the run folder.
+
+    Raises:
+        GNNDiffError: A training failed with an error, or its process died three times.
     """
     with storage_errors(run):
         study = open_study(run, name, create=True)
         assert study is not None
-        alone = run.storage is None
         done = _finished(run, name, study)
-        if len(done.keys() & set(range(len(settings)))) == len(settings):
+        if all(number in done for number in range(count)):
             return
-        fail_dead(study, alone=alone)
-        metric = run.task.metric
-        with progress(name, len(settings), done=len(done), quiet=run.config.quiet) as advance:
-            while missing := [index for index in range(len(settings)) if index not in done]:
-                if not _train_next(run, name, study, settings, missing):
-                    sleep(POLL)
-                    fail_dead(study, alone=alone)
-                for index, trial in _finished(run, name, study, done).items():
-                    done[index] = trial
-                    scores = [each.value for each in done.values() if each.value is not None]
-                    advance(f"best validation {metric.format(best(scores, metric))}" if scores else "none finite")
+        fail_dead(study, alone=run.storage is None)
+        jobs = count - len(done.keys() & set(range(count)))
+        with (
+            progress(name, count, done=count - jobs, quiet=run.config.quiet) as advance,
+            crew_of(run, study, jobs) as crew,
+        ):
+            desk = _Desk(run, name, study, sampler, crew, keep)
+            try:
+                while missing := [number for number in range(count) if number not in done]:
+                    desk.hand_out(missing, done)
+                    if crew.busy:
+                        desk.take_back()
+                    else:
+                        sleep(POLL)
+                        fail_dead(study, alone=run.storage is None)
+                    for number, trial in _finished(run, name, study, done).items():
+                        done[number] = trial
+                        advance(_told(run, done))
+            except BaseException:
+                desk.give_up()
+                raise
 
 
-def _train_next(run: Run, name: str, study: Study, settings: list[Setting], missing: list[int]) -> bool:
-    """Train a setting that nobody has taken; False if others train all that are missing.
-
-    A trial is queued and then taken by the storage's own exchange of its state. Of trials of one setting, which two
-    processes may have queued at the same time, the first one counts.
-    """
-    from optuna.distributions import CategoricalDistribution
-    from optuna.exceptions import UpdateFinishedTrialError
-    from optuna.trial import TrialState
-
-    owners = _owners(run, study)
-    if not any(index in owners and owners[index].state == TrialState.WAITING for index in missing):
-        free = [index for index in missing if index not in owners]
-        if not free:
-            return False
-        study.enqueue_trial(dict(settings[free[0]]), user_attrs={"index": free[0]})
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Heartbeat of storage")  # `alive` gives it
-        trial = study.ask({key: CategoricalDistribution(choices) for key, choices in run.space.items()})
-    index: int = trial.user_attrs.get("index", -1)
-    if index not in missing or _owners(run, study)[index].number != trial.number:
-        study.tell(trial, state=TrialState.FAIL)
-        return True
-    try:
-        with alive(study, trial._trial_id):
-            outcome = train(run, settings[index], run.seed(name, index))
-    except BaseException:
-        with suppress(Exception):  # that which stopped the training matters more
-            study.tell(trial, state=TrialState.FAIL)
-        raise
-    value = outcome.scores["val"] if outcome.finished else None
-    facts = {"test": outcome.scores["test"]} if outcome.finished else {"reason": outcome.status}
-    content = _content(name, index, trial.params, value, facts)
-    # One attribute, so that of two processes with the same trial one writes both.
-    check = {"seconds": outcome.seconds, "sha256": _check(run, content, outcome.seconds)}
-    # Another process has it by now if this one gave no sign of life for long.
-    with suppress(UpdateFinishedTrialError):
-        for key, fact in {**facts, "check": check}.items():
-            trial.set_user_attr(key, fact)
-        study.tell(trial, value, state=None if outcome.finished else TrialState.PRUNED)
-    return True
+def _told(run: Run, done: Mapping[int, FrozenTrial]) -> str:
+    scores = [trial.value for trial in done.values() if trial.value is not None and complete(trial)]
+    return f"best validation {run.task.metric.format(best(scores, run.task.metric))}" if scores else "none finite"
 
 
-def _owners(run: Run, study: Study) -> dict[int, FrozenTrial]:
-    """The first trial of each setting that has not failed."""
-    from optuna.trial import TrialState
+class _Desk:
+    """Hands out trials to a crew, and tells the storage what they left."""
 
-    owners: dict[int, FrozenTrial] = {}
-    for trial in read_trials(run, study):
-        if trial.state != TrialState.FAIL:
-            owners.setdefault(trial.user_attrs.get("index", -1), trial)
-    return owners
+    def __init__(self, run: Run, name: str, study: Study, sampler: Sampler, crew: Trainers, keep: bool) -> None:
+        self.run, self.name, self.study, self.sampler, self.crew, self.keep = run, name, study, sampler, crew, keep
+        self.running: dict[int, tuple[Asked, ExitStack]] = {}
+        self.deaths: Counter[int] = Counter()
+
+    def hand_out(self, missing: list[int], done: Mapping[int, FrozenTrial]) -> None:
+        """Give each free member of the crew a trial, as long as there are any that nobody has."""
+        while self.crew.free:
+            trial = self._claim(missing, done)
+            if trial is None:
+                return
+            number: int = trial.user_attrs.get("index", -1)
+            beats = ExitStack()
+            beats.enter_context(alive(self.study, trial._trial_id))
+            self.running[number] = trial, beats
+            pruned = self.run.config.pruner != "none" and not self.keep
+            seed = self.run.seed(self.name, number)
+            trial_id = trial._trial_id if pruned else None
+            self.crew.begin(number, Job(self.name, number, trial.params, seed, trial_id, self.keep))
+
+    def _claim(self, missing: list[int], done: Mapping[int, FrozenTrial]) -> Asked | None:
+        """Take a trial that nobody has, or None if others train all that are missing.
+
+        A trial is queued and then taken by the storage's own exchange of its state. Of trials of one number, which two
+        processes may have queued at the same time, the first one counts.
+        """
+        from optuna.trial import TrialState
+
+        while True:
+            owners = self._owners()
+            if not any(number in owners and owners[number].state == TrialState.WAITING for number in missing):
+                free = [number for number in missing if number not in owners and self._may_begin(number, done)]
+                if not free:
+                    return None
+                setting = self.sampler.setting(free[0], owners)
+                self.study.enqueue_trial(dict(setting), user_attrs={"index": free[0]})
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Heartbeat of storage")  # `alive` gives it
+                trial = self.study.ask(distributions(self.run.space))
+            number: int = trial.user_attrs.get("index", -1)
+            owners = self._owners()
+            if number in missing and owners[number].number == trial.number and self._is_right(number, trial.params):
+                return trial
+            self.study.tell(trial, state=TrialState.FAIL)
+
+    def _may_begin(self, number: int, done: Mapping[int, FrozenTrial]) -> bool:
+        return all(earlier in done for earlier in range(self.sampler.needs(number)))
+
+    def _is_right(self, number: int, setting: Setting) -> bool:
+        """Whether a queued setting is that of its number, which a damaged storage may have changed."""
+        return self.sampler.adaptive or key(setting) == key(self.sampler.setting(number, {}))
+
+    def _owners(self) -> dict[int, FrozenTrial]:
+        """The first trial of each number that has not failed, and whose files are there."""
+        from optuna.trial import TrialState
+
+        owners: dict[int, FrozenTrial] = {}
+        for trial in read_trials(self.run, self.study):
+            if trial.state != TrialState.FAIL and not _lost(self.run, self.name, trial):
+                owners.setdefault(trial.user_attrs.get("index", -1), trial)
+        return owners
+
+    def take_back(self) -> None:
+        """Tell the storage of the jobs that end next."""
+        from optuna.trial import TrialState
+
+        for number, outcome in self.crew.wait():
+            trial, beats = self.running.pop(number)
+            beats.close()
+            if isinstance(outcome, Failure):
+                self.study.tell(trial, state=TrialState.FAIL)
+                self.deaths[number] += 1
+                if not outcome.died or self.deaths[number] >= DEATHS:
+                    times = f" {self.deaths[number]} times" if outcome.died else ""
+                    raise GNNDiffError(f"training {trial.params} failed{times}: {outcome.message}")
+            else:
+                self._tell(number, trial, outcome)
+
+    def _tell(self, number: int, trial: Asked, done: Done) -> None:
+        from optuna.exceptions import UpdateFinishedTrialError
+        from optuna.trial import TrialState
+
+        facts: dict[str, Any] = {"epochs": done.epochs}
+        facts |= {"test": done.test} if done.reason is None else {"reason": done.reason}
+        for what, content in (("record", done.record), ("state", done.state)):
+            if content is None:
+                continue
+            facts[what] = sha(content)
+            if what == "state" or self.run.storage is None:
+                path = file_of(self.run, self.name, number, what)
+                with explained(path.parent, "make"):
+                    path.parent.mkdir(exist_ok=True)
+                write_bytes(path, content)
+        if done.record is not None:
+            facts["best_epoch"] = Record.from_bytes(done.record, self.name).best_epoch
+        # What processes of other machines have to see is in the storage.
+        shared = {"npz": base64.b64encode(done.record).decode()} if done.record and self.run.storage else {}
+        reports = self.study._storage.get_trial(trial._trial_id).intermediate_values
+        content = _content(self.name, number, trial.params, done.val, facts, reports)
+        # One attribute, so that of two processes with the same trial one writes both.
+        check = {"seconds": done.seconds, "sha256": _check(self.run, content, done.seconds)}
+        # Another process has it by now if this one gave no sign of life for long.
+        with suppress(UpdateFinishedTrialError):
+            for fact, value in {**facts, **shared, "check": check}.items():
+                trial.set_user_attr(fact, value)
+            self.study.tell(trial, done.val, state=None if done.reason is None else TrialState.PRUNED)
+
+    def give_up(self) -> None:
+        """Free the trials that run."""
+        from optuna.trial import TrialState
+
+        for trial, beats in self.running.values():
+            with suppress(Exception):  # that which stopped the training matters more
+                beats.close()
+                self.study.tell(trial, state=TrialState.FAIL)
+
+
+def complete(trial: FrozenTrial) -> bool:
+    """Whether a trial was trained to its end."""
+    return trial.state.name == "COMPLETE"
+
+
+def file_of(run: Run, name: str, number: int, what: str) -> Path:
+    """The file of a trial's record or state."""
+    ending = "npz" if what == "record" else "safetensors"
+    return run.folder / FOLDER / f"{name.replace(' ', '-')}-{number:04d}.{ending}"
+
+
+def _lost(run: Run, name: str, trial: FrozenTrial) -> bool:
+    """Whether a file that a trial left in the run's own folder is missing."""
+    if run.storage is not None:
+        return False
+    facts = trial.user_attrs
+    return any(what in facts and not file_of(run, name, facts["index"], what).is_file() for what in ("record", "state"))
 
 
 def _finished(run: Run, name: str, study: Study, known: Container[int] = ()) -> dict[int, FrozenTrial]:
-    """Trials of a study that are complete or diverged, but for those that are known, each compared with its checksum.
+    """Trials of a study that have ended, but for those that are known, each compared with its checksum.
 
     Raises:
-        DamagedFileError: One is not as it was written.
+        DamagedFileError: One is not as it was written, or a file of it.
     """
     found: dict[int, FrozenTrial] = {}
     for trial in read_trials(run, study):
-        facts, index = trial.user_attrs, trial.user_attrs.get("index", -1)
-        if trial.state.name not in ("COMPLETE", "PRUNED") or index in known:
+        facts, number = trial.user_attrs, trial.user_attrs.get("index", -1)
+        if trial.state.name not in ("COMPLETE", "PRUNED") or number in known:
             continue
-        content, check = _content(name, index, trial.params, trial.value, facts), facts.get("check", {})
+        content, check = _content_of(name, trial), facts.get("check", {})
         if check.get("sha256") != _check(run, content, check.get("seconds")):
             raise DamagedFileError(
                 f"trial {trial.number} of the study {name!r} of {run.folder} is not as it was written: delete "
                 f"{'search.db to search again' if run.storage is None else 'the study from the storage'}"
             )
-        found.setdefault(index, trial)
+        if _lost(run, name, trial):
+            continue
+        for what in ("record", "state"):
+            path = file_of(run, name, number, what)
+            if what in facts and run.storage is None and sha256(path) != facts[what]:
+                raise DamagedFileError(f"{path} is not as it was written: delete it to train it again")
+        found.setdefault(number, trial)
     return found
 
 
-def _content(name: str, index: Any, setting: Setting, value: float | None, facts: Mapping[str, Any]) -> list[Any]:
+def _content_of(name: str, trial: FrozenTrial) -> list[Any]:
+    facts = trial.user_attrs
+    value = trial.value if complete(trial) else None
+    return _content(name, facts.get("index"), trial.params, value, facts, trial.intermediate_values)
+
+
+def _content(
+    name: str,
+    number: Any,
+    setting: Setting,
+    value: float | None,
+    facts: Mapping[str, Any],
+    reports: Mapping[int, float],
+) -> list[Any]:
     """All of a trial but its time."""
-    return [name, index, dict(setting), value, facts.get("test"), facts.get("reason")]
+    curve = {str(step): score for step, score in reports.items()}
+    return [name, number, dict(setting), value, *(facts.get(fact) for fact in FACTS), curve]
 
 
 def _check(run: Run, content: list[Any], seconds: float) -> str:
     return digest([run.identity_hash, *content, seconds])
 
 
-def trials_digest(run: Run) -> str | None:
-    """Hash of the search, whose time does not count; None where trials are missing."""
-    trials = finished_trials(run, SEARCH)[: run.limits.trials]
-    wanted = len(sample_grid(run.space, run.limits.trials, run.seed("grid")))
-    if [trial.user_attrs["index"] for trial in trials] != list(range(wanted)):
-        return None
-    facts = [(trial.user_attrs, trial) for trial in trials]
-    return digest([_content(SEARCH, each["index"], trial.params, trial.value, each) for each, trial in facts])
-
-
-def train(
-    run: Run,
-    setting: Setting,
-    seed: int,
-    view: GraphTask | None = None,
-    callback: Callable[[int, float, nn.Module], None] | None = None,
-) -> Trial:
-    """Train a setting once, on the run's task or on a view of it; one that cannot be computed loses.
-
-    Args:
-        run: The run.
-        setting: The setting.
-        seed: Seed of its initialisation and training.
-        view: The task to train on, by default the run's.
-        callback: Called after each epoch, as by :func:`graphtasks.fit`.
-    """
-    return train_once(
-        lambda task: run.build(setting, seed),
-        run.task,
-        run.config.split,
-        run.fit_config(setting, seed),
-        prepare=lambda task: run.preparations(setting, view),
-        impossible=IMPOSSIBLE,
-        callback=callback,
-    )
-
-
 def finished_trials(run: Run, name: str) -> list[FrozenTrial]:
-    """Complete and diverged trials of a study, in the order of their settings."""
+    """Trials of a study that have ended, in the order of their numbers."""
     with storage_errors(run):
         study = open_study(run, name)
         found = {} if study is None else _finished(run, name, study)
-    return [found[index] for index in sorted(found)]
+    return [found[number] for number in sorted(found)]
 
 
-def ranked_trials(run: Run, count: int | None = None) -> list[FrozenTrial]:
-    """Trials of the search that did not diverge, the best validation score first.
+def content_of_study(run: Run, name: str, count: int) -> list[Any] | None:
+    """What the first trials of a study left, but their times; None where some are missing."""
+    trials = finished_trials(run, name)[:count]
+    if [trial.user_attrs["index"] for trial in trials] != list(range(count)):
+        return None
+    return [_content_of(name, trial) for trial in trials]
 
-    Args:
-        run: The run.
-        count: Only those of the first `count` settings.
+
+def record(run: Run, name: str, trial: FrozenTrial) -> Record | None:
+    """Curve and predictions of a trial, None where it was not trained to its end.
 
     Raises:
-        RunFolderError: There is none.
+        DamagedFileError: They are not what it left.
     """
-    finished = finished_trials(run, SEARCH)[:count]
-    trials = [trial for trial in finished if trial.value is not None]
-    if not trials:
-        reason = finished[-1].user_attrs.get("reason", "") if finished else ""
-        raise RunFolderError(
-            f"no setting of the search of {run.folder} could be trained, the last one failed with {reason!r}: scale "
-            "the features of the task, or give the target other choices"
-        )
-    return best_first(trials, _value, run.task.metric)
+    facts = trial.user_attrs
+    if "record" not in facts:
+        return None
+    path = file_of(run, name, facts["index"], "record")
+    content = base64.b64decode(facts["npz"]) if "npz" in facts else path.read_bytes()
+    if sha(content) != facts["record"]:
+        raise DamagedFileError(f"the record of trial {facts['index']} of {run.folder} is not as it was written")
+    return Record.from_bytes(content, str(path))
 
 
 def total_seconds(trials: list[FrozenTrial]) -> float:
     """Time that trials took, by a clock that nobody sets."""
     return float(sum(trial.user_attrs["check"]["seconds"] for trial in trials))
-
-
-def _value(trial: FrozenTrial) -> float:
-    assert trial.value is not None
-    return trial.value

@@ -10,25 +10,33 @@ from abc import ABC, abstractmethod
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from torch import nn
 from torch_geometric.transforms import ToUndirected
 
 from dmdgnn.errors import FactorizationError, RankError
 from gnndiff.errors import ConfigError, DamagedFileError
+from gnndiff.targets.ranges import Choices, has, is_range
 from gnndiff.targets.units import Units
 from graphtasks import Contender, DivergedError, FitConfig, GraphTask
 from graphtasks.task import KINDS, Kind
 
 Setting = Mapping[str, Any]
-Space = Mapping[str, Sequence[Any]]
+Space = Mapping[str, Choices]
 
 TRAINING: Space = {
     "optimizer": ("sgd", "adam"),
     "lr": (0.005, 0.01, 0.05, 0.1, 0.5, 1.0),
     "weight_decay": (5e-4, 5e-3, 5e-2),
 }
+MODERN_TRAINING: Space = {
+    "optimizer": ("adam",),
+    "lr": (0.002, 0.005, 0.01, 0.02),
+    "weight_decay": (0.0, 5e-4, 5e-3),
+}
+"""Trainings as they are in use today. Networks that were trained at higher rates cannot be averaged."""
+
 IMPOSSIBLE = (RankError, FactorizationError)
 """Errors of `prepare` and `build` that say that a setting cannot be computed: it loses, as one that diverges does."""
 
@@ -65,7 +73,7 @@ class Target(ABC):
 
     @abstractmethod
     def space(self, task: GraphTask) -> Space:
-        """Its own hyperparameters with their choices.
+        """Its own hyperparameters with their choices, or with ranges such as `gnndiff.Float(0.1, 0.9)`.
 
         `optimizer`, `lr` and `weight_decay` are added unless they are there; any other field of
         :class:`graphtasks.FitConfig` may be there, too.
@@ -73,6 +81,10 @@ class Target(ABC):
 
     def paper_space(self, task: GraphTask) -> Space:
         """The choices of the GNN-Diff paper (https://arxiv.org/abs/2410.05697), by default those of :meth:`space`."""
+        return self.space(task)
+
+    def modern_space(self, task: GraphTask) -> Space:
+        """The choices that a search begins with, by default those of :meth:`space`."""
         return self.space(task)
 
     @abstractmethod
@@ -138,10 +150,27 @@ def check_loaders(target: Target, names: Mapping[str, Any]) -> None:
         )
 
 
-def full_space(target: Target, task: GraphTask, *, paper: bool = False) -> Space:
-    """All hyperparameters of a target on a task, those of training first."""
-    own = (target.paper_space if paper else target.space)(task)
-    return {**TRAINING, **own}
+def full_space(target: Target, task: GraphTask, which: str = "default") -> Space:
+    """All hyperparameters of a target on a task, those of training first.
+
+    Args:
+        target: The target.
+        task: The task.
+        which: 'modern', 'paper' (https://arxiv.org/abs/2410.05697) or 'default': the target's own choices, with the
+            trainings of the paper.
+
+    Raises:
+        ConfigError: There is no such space.
+    """
+    spaces = {"modern": target.modern_space, "paper": target.paper_space, "default": target.space}
+    if which not in spaces:
+        raise ConfigError(f"got space {which!r}, expected one of {', '.join(spaces)}")
+    return {**(MODERN_TRAINING if which == "modern" else TRAINING), **spaces[which](task)}
+
+
+def corner(space: Space, end: int) -> dict[str, Any]:
+    """The setting of the first choices (0) or of the last ones (-1), of ranges of their ends."""
+    return {name: choices[end] for name, choices in space.items()}
 
 
 def preparation_keys(target: Target) -> tuple[str, ...]:
@@ -175,7 +204,8 @@ def architecture(target: Target, setting: Setting) -> dict[str, Any]:
 def check_space(target: Target, space: Space) -> None:
     """Raise `ConfigError` where a space does not fit what `build` and `prepare` take, or names no choices."""
     for name, choices in space.items():
-        if isinstance(choices, str) or not isinstance(choices, Sequence) or not len(choices):
+        values = isinstance(choices, Sequence) and not isinstance(choices, str) and len(choices)
+        if not values and not is_range(choices):
             raise ConfigError(f"the space of {target.name!r} has {name}={choices!r}, expected a list of values to try")
         if name == "seed":
             raise ConfigError(f"the space of {target.name!r} has 'seed', which is no hyperparameter: use seed=...")
@@ -207,12 +237,10 @@ def check_setting(setting: Any, space: Space, source: Path, free: Container[str]
         source: The file.
         free: Names of hyperparameters that may have other values.
     """
-    plain = {name: json.loads(json.dumps(list(choices))) for name, choices in space.items()}
     own = dict(setting) if isinstance(setting, Mapping) else {}
-    wrong = own.keys() != plain.keys() or any(
-        json.loads(json.dumps(own[name])) not in plain[name] for name in plain if name not in free
-    )
-    if wrong:
+    if own.keys() != space.keys() or not all(
+        has(space[name], json.loads(json.dumps(own[name]))) for name in space if name not in free
+    ):
         raise DamagedFileError(f"{source} has the setting {setting!r}, which is none of the run's: delete it")
 
 
@@ -240,6 +268,9 @@ def as_contender(
     space = full_space(target, task) if space is None else space
     check_space(target, space)
     check_loaders(target, space)
+    ranges = [name for name, choices in space.items() if is_range(choices)]
+    if ranges:
+        raise ConfigError(f"the space of {target.name!r} has the range {ranges[0]}={space[ranges[0]]!r}: give choices")
 
     @functools.wraps(target.build)
     def build(task: GraphTask, **setting: Any) -> nn.Module:
@@ -256,7 +287,7 @@ def as_contender(
                 prepared.graph()  # where a transform of messages fails, it does so here
             return prepared
 
-    return Contender(name, build, dict(space), prepare)
+    return Contender(name, build, cast(dict[str, Sequence[Any]], dict(space)), prepare)
 
 
 @contextmanager

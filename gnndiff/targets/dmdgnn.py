@@ -13,7 +13,7 @@ from dmdgnn.nn import DMDGNN as DMDGNNNetwork
 from dmdgnn.transforms import AddDMDModes
 from gnndiff.layers import SymmetricGCNConv, SymmetricSAGEConv
 from gnndiff.targets.base import Space
-from gnndiff.targets.modes import ModesTarget, fitting_ranks
+from gnndiff.targets.modes import ModesTarget, ends_of, fitting_ranks
 from gnndiff.targets.nodes import arguments, is_symmetric, sparse
 from graphtasks import GraphTask
 
@@ -32,6 +32,11 @@ class DMDGNN(ModesTarget):
         """Ranks, numbers of steps before the first snapshot, and local terms, too."""
         own: Space = {"rank": fitting_ranks(task), "burn_in": (0, 2), "local": ("none", "gcn", "sage")}
         return {**super().space(task), **own}
+
+    def modern_space(self, task: GraphTask) -> Space:
+        """Fewer choices of what a search finds to matter less: the first snapshot, and ranks between the ends."""
+        own = super().modern_space(task)
+        return {**own, "rank": ends_of(own["rank"]), "burn_in": (0,)}
 
     def prepare(self, task: GraphTask, *, rank: int, burn_in: int, local: str) -> GraphTask:
         """The modes, and the adjacency that the local term needs."""

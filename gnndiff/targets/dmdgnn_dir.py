@@ -9,7 +9,7 @@ from dmdgnn.dynamics import FeaturePropagation
 from dmdgnn.nn import DirDMDGNN as DirDMDGNNNetwork
 from dmdgnn.transforms import AddDMDModes
 from gnndiff.targets.base import Space
-from gnndiff.targets.modes import ModesTarget, fitting_ranks
+from gnndiff.targets.modes import ModesTarget, ends_of, fitting_ranks
 from gnndiff.targets.nodes import arguments
 from graphtasks import GraphTask
 
@@ -37,6 +37,11 @@ class DirDMDGNN(ModesTarget):
         """Ranks, numbers of steps before the first snapshot, and local terms, too."""
         own: Space = {"rank": fitting_ranks(task), "burn_in": (0, 2), "local": ("none", "gcn")}
         return {**super().space(task), **own}
+
+    def modern_space(self, task: GraphTask) -> Space:
+        """Fewer choices of the first snapshot, and of ranks their ends."""
+        own = super().modern_space(task)
+        return {**own, "rank": ends_of(own["rank"]), "burn_in": (0,)}
 
     def prepare(self, task: GraphTask, *, rank: int, burn_in: int) -> GraphTask:
         """The modes along the edges and against them."""

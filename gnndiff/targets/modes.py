@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from gnndiff.errors import ConfigError
 from gnndiff.targets.nodes import NodeTarget
+from gnndiff.targets.ranges import Choices
 from graphtasks import GraphTask
 
 RANKS = (16, 32, 64, 128)
@@ -71,3 +72,8 @@ def ranks_of_energies(task: GraphTask, energies: tuple[float, ...]) -> tuple[int
     kept = torch.linalg.svdvals(features(task)).square().cumsum(0)
     ranks = (int((kept < share * kept[-1]).sum()) + 1 for share in energies)
     return tuple(dict.fromkeys(ranks))
+
+
+def ends_of(choices: Choices) -> tuple[Any, ...]:
+    """The first and the last of some choices."""
+    return tuple(dict.fromkeys((choices[0], choices[-1])))

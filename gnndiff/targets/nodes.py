@@ -17,6 +17,7 @@ from torch_geometric.utils import coalesce
 from gnndiff.errors import ConfigError
 from gnndiff.targets.base import Space, Target
 from gnndiff.targets.ends import Ends, UnknownUnitsError, child, ends, shared
+from gnndiff.targets.modern import modern
 from gnndiff.targets.paper import PAPER, experiment
 from gnndiff.targets.units import Units
 from graphtasks import GraphTask
@@ -44,6 +45,10 @@ class NodeTarget(Target):
         if experiment(task) not in self.paper:
             return self.space(task)
         return {**PAPER[experiment(task)], **self.paper_own(task)}
+
+    def modern_space(self, task: GraphTask) -> Space:
+        """The choices of :meth:`space` with widths, depths, normalisations and skips that are in use today."""
+        return {**self.space(task), **modern(self, task)}
 
     def paper_own(self, task: GraphTask) -> Space:
         """The model's own hyperparameters in the paper, or what the model has instead of those of all models."""

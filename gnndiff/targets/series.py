@@ -26,6 +26,10 @@ class SeriesTarget(Target):
         """Dropout and hidden units."""
         return HIDDEN
 
+    def modern_space(self, task: GraphTask) -> Space:
+        """The choices of :meth:`space`, of wider networks with less dropout."""
+        return {**self.space(task), "dropout": (0.0, 0.1, 0.3), "hidden": (32, 64)}
+
     def units(self, module: nn.Module) -> tuple[Units, ...] | None:
         """The units of the hidden state."""
         try:

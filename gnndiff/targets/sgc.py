@@ -9,6 +9,7 @@ from torch import nn
 from gnndiff.layers import SGC as SGCLayer
 from gnndiff.layers import NormalizedSGConv, Residual
 from gnndiff.targets.base import Space
+from gnndiff.targets.modern import MODERN, modern
 from gnndiff.targets.nodes import HIDDEN, NodeTarget, arguments, channels, decoders, is_symmetric, normalized
 from gnndiff.targets.paper import HOPS, PAPER, experiment
 from graphtasks import GraphTask
@@ -36,6 +37,13 @@ class SGC(NodeTarget):
         if experiment(task) != "small":
             return self.space(task)
         return {name: choices for name, choices in PAPER["small"].items() if name not in ("hidden", "dropout")}
+
+    def modern_space(self, task: GraphTask) -> Space:
+        """The choices of :meth:`space`; of many graphs the form with residuals."""
+        own = self.space(task)
+        if experiment(task) == "long-range":
+            return {**own, **modern(self, task)}
+        return {**own, **({"hidden": MODERN["hidden"]} if "hidden" in own else {})}
 
     def prepare(self, task: GraphTask) -> GraphTask:
         """The normalised adjacency."""

@@ -29,6 +29,8 @@ MINI = config.Budget(
     candidates=4,
     resamplings=1,
     members=2,
+    finalists=1,
+    finalist_trainings=1,
 )
 
 

@@ -21,8 +21,8 @@ from gnndiff.benchmark.labels import Loader, named
 from gnndiff.benchmark.protocol import Protocol, sentence
 from gnndiff.benchmark.rows import Files, read_rows, write_rows
 from gnndiff.benchmark.summary import differences, summary
-from gnndiff.benchmark.workers import Failure, work
 from gnndiff.cli import main
+from gnndiff.workers import Failure, work
 from graphtasks import Comparison, FitConfig
 from graphtasks.compare import _settings
 from graphtasks.errors import FileError

@@ -15,7 +15,7 @@ from gnndiff.generators import diffusion
 from gnndiff.runs import collect, generate
 from gnndiff.runs.collect import load_zoo, settings_of_zoo, view
 from gnndiff.runs.deliver import Best
-from gnndiff.search import trials
+from gnndiff.search import jobs
 from gnndiff.stages import STAGES, run_all
 from gnndiff.targets import available
 from gnndiff.zoo import store as zoo_store
@@ -83,12 +83,12 @@ def test_same_seed_same_table_and_another_seed_another(finished, tmp_path):
 CASES = [("wine", "gcn"), ("Wine", "GCN")]
 
 INTERRUPTIONS = {
-    "search": (trials, "train_once", 2),
+    "search": (jobs, "train_once", 2),
     "collect": (collect, "train_once", 2),
     "collect while writing": (zoo_store, "write_bytes", 2),
     "train": (diffusion, "noise_schedule", 1),
     "generate": (generate, "best", 1),
-    "compare": (trials, "train_once", 5),
+    "compare": (jobs, "train_once", 9),
     "compare late": (Evaluator, "ensemble", 1),
 }
 
@@ -119,7 +119,7 @@ def test_finished_trials_are_not_repeated(tmp_path, monkeypatch):
     run = Run(config(tmp_path / "run"))
     search.search(run)
     before = [trial.number for trial in search.finished_trials(run, "search")]
-    monkeypatch.setattr(trials, "train_once", None)
+    monkeypatch.setattr(jobs, "train_once", None)
     search.search(Run(config(tmp_path / "run")))
     assert [trial.number for trial in search.finished_trials(run, "search")] == before == [0, 1, 2, 3]
 
@@ -202,7 +202,7 @@ def test_searching_again_after_the_whole_grid_keeps_the_time_of_the_search(finis
     shutil.copytree(finished.folder, folder)
     run = Run(config(folder))
     before = run.seconds()["search"]
-    search.search_grid(run, 8)
+    search.search_space(run, 8)
     search.search(run)
     assert run.seconds()["search"] == before
 

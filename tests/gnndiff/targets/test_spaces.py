@@ -346,14 +346,14 @@ TASKS_OF = {
 def test_grids_of_the_paper_have_its_sizes(experiment, name, monkeypatch, task):
     if experiment == "large":
         monkeypatch.setattr("gnndiff.targets.paper.LARGE_GRAPH", 100)
-    space = full_space(find(name), TASKS_OF.get(experiment, lambda: task)(), paper=True)
+    space = full_space(find(name), TASKS_OF.get(experiment, lambda: task)(), "paper")
     assert math.prod(map(len, space.values())) == PAPER_GRIDS[experiment][name]
 
 
 @pytest.mark.parametrize("name", PAPER_GRIDS["long-range"])
 def test_deep_targets_have_residuals(name):
     task = TASKS_OF["long-range"]()
-    space = full_space(find(name), task, paper=True)
+    space = full_space(find(name), task, "paper")
     setting = {key: choices[-1] for key, choices in space.items()} | {"hidden": 6, "dropout": 0.0}
     prepared, network = made(find(name), task, setting)
     (residual,) = (part for part in network.modules() if isinstance(part, Residual))

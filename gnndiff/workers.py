@@ -23,9 +23,15 @@ from gnndiff.errors import ConfigError, GNNDiffError
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a unit has no result, in one line."""
+    """Why a unit has no result, in one line.
+
+    Args:
+        message: The reason.
+        died: Whether its process ended without one, so that the same unit may be tried again.
+    """
 
     message: str
+    died: bool = False
 
 
 def work(function: Callable[[Any], Any], units: Sequence[Any], workers: int) -> Generator[tuple[int, Any], None, None]:
@@ -46,27 +52,62 @@ def work(function: Callable[[Any], Any], units: Sequence[Any], workers: int) -> 
         for index, unit in enumerate(units):
             yield index, _outcome(function, unit)
         return
-    _check(function, units)
+    check_sent(function, units)
     waiting = deque(enumerate(units))
-    crew: list[_Worker] = []
-    try:
-        while waiting and len(crew) < workers:
-            crew.append(_Worker(function))
-            crew[-1].begin(*waiting.popleft())
-        while crew:
-            for worker in _ready(crew):
-                yield worker.index, worker.outcome()
-                if waiting and not worker.alive:
-                    worker.end()
-                    crew[crew.index(worker)] = worker = _Worker(function)
-                if waiting:
-                    worker.begin(*waiting.popleft())
-                else:
-                    crew.remove(worker)
-                    worker.end()
-    finally:
-        for worker in crew:
+    with Crew(function, min(workers, len(waiting))) as crew:
+        while waiting or crew.busy:
+            while waiting and crew.free:
+                crew.begin(*waiting.popleft())
+            yield from crew.wait()
+
+
+class Crew:
+    """Processes that do units, of which one that dies is replaced.
+
+    Args:
+        function: What is called with a unit.
+        workers: Number of processes, each started with its first unit.
+    """
+
+    def __init__(self, function: Callable[[Any], Any], workers: int) -> None:
+        self.function, self.size = function, workers
+        self._busy: list[_Worker] = []
+        self._idle: list[_Worker] = []
+
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for worker in self._busy + self._idle:
             worker.end()
+
+    @property
+    def busy(self) -> int:
+        """Number of processes with a unit."""
+        return len(self._busy)
+
+    @property
+    def free(self) -> int:
+        """Number of further units that would begin at once."""
+        return self.size - self.busy
+
+    def begin(self, index: int, unit: Any) -> None:
+        """Give a unit to a free process."""
+        worker = self._idle.pop() if self._idle else _Worker(self.function)
+        self._busy.append(worker)
+        worker.begin(index, unit)
+
+    def wait(self, timeout: float | None = None) -> list[tuple[int, Any]]:
+        """Indices and outcomes of the units that end first, none where the time is over."""
+        ended = []
+        for worker in _ready(self._busy, timeout):
+            ended.append((worker.index, worker.outcome()))
+            self._busy.remove(worker)
+            if worker.alive:
+                self._idle.append(worker)
+            else:
+                worker.end()
+        return ended
 
 
 class _Worker:
@@ -99,7 +140,9 @@ class _Worker:
         except (EOFError, OSError):
             self.alive = False
             self.process.join()
-            return Failure(f"its process died with exit code {self.process.exitcode}: run the same again to go on")
+            return Failure(
+                f"its process died with exit code {self.process.exitcode}: run the same again to go on", True
+            )
 
     def end(self) -> None:
         """Stop it now."""
@@ -121,12 +164,13 @@ def _uninterrupted() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _ready(crew: list[_Worker]) -> list[_Worker]:
-    found = wait([worker.connection for worker in crew])
+def _ready(crew: list[_Worker], timeout: float | None) -> list[_Worker]:
+    found = wait([worker.connection for worker in crew], timeout)
     return [worker for worker in crew if worker.connection in found]
 
 
-def _check(function: Callable[[Any], Any], units: Sequence[Any]) -> None:
+def check_sent(function: Callable[[Any], Any], units: Sequence[Any]) -> None:
+    """Raise `ConfigError` where a function or a unit cannot be sent to another process."""
     try:
         ForkingPickler.dumps((function, units))
     except (pickle.PicklingError, AttributeError, TypeError) as error:
