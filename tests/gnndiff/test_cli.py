@@ -17,7 +17,8 @@ def copy(finished, tmp_path):
     shutil.copytree(finished.folder, folder)
 
     def call(stage, *arguments):
-        main([stage, "--task", "wine", "--budget", "tiny", "--zoo", "independent", "--quiet", "--out", str(folder), *arguments])
+        options = ["--task", "wine", "--budget", "tiny", "--zoo", "independent", "--quiet", "--out", str(folder)]
+        main([stage, *options, *arguments])
 
     return folder, call
 
