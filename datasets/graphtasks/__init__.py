@@ -20,6 +20,8 @@ if TYPE_CHECKING:
         OutOfMemoryError,
         UnknownTaskError,
     )
+    from graphtasks.families import family
+    from graphtasks.families.base import Family
     from graphtasks.forecasting import forecast
     from graphtasks.links import link_task, random_link_splits
     from graphtasks.metrics import METRICS, Metric, metric
@@ -62,6 +64,8 @@ _MODULES = {
         "OutOfMemoryError",
         "UnknownTaskError",
     ],
+    "families": ["family"],
+    "families.base": ["Family"],
     "forecasting": ["forecast"],
     "links": ["link_task", "random_link_splits"],
     "metrics": ["METRICS", "Metric", "metric"],
@@ -93,6 +97,7 @@ __all__ = [
     "Contender",
     "DataWarning",
     "DivergedError",
+    "Family",
     "FileError",
     "FitConfig",
     "FitResult",
@@ -108,6 +113,7 @@ __all__ = [
     "UnknownTaskError",
     "available",
     "compare",
+    "family",
     "fit",
     "forecast",
     "forward",
