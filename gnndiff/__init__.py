@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from gnndiff.benchmark.bench import Benchmark, bench
     from gnndiff.config import Budget, RunConfig
     from gnndiff.errors import BenchError, ConfigError, DamagedFileError, GNNDiffError, RunFolderError, ZooError
+    from gnndiff.family import FamilyPipeline, FamilyResults, FamilyWarning, run_family
     from gnndiff.generators import Generator
     from gnndiff.pipeline import GNNDiffPipeline
     from gnndiff.results import Results
@@ -23,6 +24,9 @@ _MODULES = {
     "Budget": "gnndiff.config",
     "ConfigError": "gnndiff.errors",
     "DamagedFileError": "gnndiff.errors",
+    "FamilyPipeline": "gnndiff.family",
+    "FamilyResults": "gnndiff.family",
+    "FamilyWarning": "gnndiff.family",
     "GNNDiffError": "gnndiff.errors",
     "GNNDiffPipeline": "gnndiff.pipeline",
     "Generator": "gnndiff.generators",
@@ -38,6 +42,7 @@ _MODULES = {
     "bench": "gnndiff.benchmark.bench",
     "register": "gnndiff.targets",
     "run": "gnndiff.api",
+    "run_family": "gnndiff.family",
 }
 
 __all__ = [
@@ -46,6 +51,9 @@ __all__ = [
     "Budget",
     "ConfigError",
     "DamagedFileError",
+    "FamilyPipeline",
+    "FamilyResults",
+    "FamilyWarning",
     "GNNDiffError",
     "GNNDiffPipeline",
     "Generator",
@@ -61,6 +69,7 @@ __all__ = [
     "bench",
     "register",
     "run",
+    "run_family",
 ]
 
 
