@@ -22,7 +22,9 @@ from gnndiff.family.config import FamilyBudget
 BUDGET = FamilyBudget(trials=6, searched=4, epochs=100, patience=30, shared_steps=2000)
 
 
-def measure(family: str, model: str, condition: str, members: int | None, training: int | None, seed: int, out: Path) -> dict:
+def measure(
+    family: str, model: str, condition: str, members: int | None, training: int | None, seed: int, out: Path
+) -> dict:
     """One line."""
     options = {} if members is None else {"members": members}
     drawn = graphtasks.family(family, seed=seed, **options)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import islice
+from itertools import islice, pairwise
 
 import torch
 from torch import Tensor
@@ -92,7 +92,7 @@ def _snapshots(data: Data | Sequence[Data], dynamics: Dynamics | None) -> tuple[
 
 def _spectrum(X: Tensor, Y: Tensor, rank: int, size: Tensor) -> Tensor:
     U, S, Vh = _factors(X)
-    kept = min(rank, int((S > 1e-7 * S[0]).sum()))
+    kept = min(rank, int((S / S[0] > 1e-7).sum()))
     shares = S[:kept].square() / size
     U, S, Vh = U[:, :kept], S[:kept], Vh[:kept]
     image = Y @ Vh.mT / S
@@ -122,6 +122,6 @@ def _factors(X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def _norms(states: list[Tensor]) -> Tensor:
     norms = [state.norm().clamp(min=1e-30) for state in states]
-    ratios = [after / before for before, after in zip(norms[:-1], norms[1:], strict=True)]
+    ratios = [after / before for before, after in pairwise(norms)]
     cosines = [(states[0] * state).sum() / (norms[0] * norm) for state, norm in zip(states[1:], norms[1:], strict=True)]
     return torch.stack([*ratios, *cosines, (norms[0].square() / states[0].numel()).log()])

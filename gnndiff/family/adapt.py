@@ -1,4 +1,4 @@
-"""Adaptation of a generated network to the few labels of a graph, which stays where it is unless labels speak for it."""
+"""Adaptation of a generated network to a few labels of a graph, which must speak for it."""
 
 from __future__ import annotations
 

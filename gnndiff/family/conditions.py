@@ -111,5 +111,3 @@ def _distance(points: Tensor, point: Tensor) -> float:
     rows = torch.cat([points.mT, torch.full((1, len(points)), heavy, dtype=torch.float64)])
     wanted = torch.cat([point, torch.tensor([heavy], dtype=torch.float64)])
     return float(nnls(rows.numpy(), wanted.numpy())[1])
-
-

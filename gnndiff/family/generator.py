@@ -65,7 +65,7 @@ class FamilyGenerator:
         """
         mean = vectors.mean(dim=0)
         U, S, Vh = torch.linalg.svd((vectors - mean).double(), full_matrices=False)
-        kept = min(latents, int((S > 1e-6 * S[0]).sum()))
+        kept = min(latents, int((S / S[0] > 1e-6).sum()))
         size = len(vectors) ** 0.5
         basis, targets = (Vh[:kept].mT * S[:kept] / size).float(), (U[:, :kept] * size).float()
 

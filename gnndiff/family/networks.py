@@ -34,7 +34,9 @@ class Networks:
         self.layout = ParameterLayout.of(self.module.state_dict(), names)
         running = [name for name, _ in self.module.named_buffers() if "running" in name]
         if running:
-            raise ConfigError(f"{target.name!r} has running statistics ({running[0]}): use a norm without, as layer_norm")
+            raise ConfigError(
+                f"{target.name!r} has running statistics ({running[0]}): use a norm without, as layer_norm"
+            )
         self.start = self.layout.flatten(self.module.state_dict())
 
     def prepare(self, task: GraphTask) -> GraphTask:

@@ -70,7 +70,9 @@ class FamilyPipeline:
         first = graph[0] if isinstance(graph, list) else graph
         features = 0 if first.get("x") is None else first.x.size(1)
         if features != self.info["features"]:
-            raise ConfigError(f"got a graph with {features} features, expected {self.info['features']} as in the family")
+            raise ConfigError(
+                f"got a graph with {features} features, expected {self.info['features']} as in the family"
+            )
         value = self.standardised(condition(self.names, graph, given, self.encoder)[None])[0]
         distance = self.hull.distance(value)
         if distance > 1:
@@ -191,10 +193,14 @@ class FamilyPipeline:
         """
         folder = Path(folder)
         if not (folder / INDEX).is_file():
-            raise RunFolderError(f"{folder} holds no pipeline of a family: it needs {INDEX}, as `gnndiff family` writes")
+            raise RunFolderError(
+                f"{folder} holds no pipeline of a family: it needs {INDEX}, as `gnndiff family` writes"
+            )
         missing = check_seal(folder)
         if missing:
-            raise DamagedFileError(f"{folder / missing[0]} is missing: delete the folder and run `gnndiff family` again")
+            raise DamagedFileError(
+                f"{folder / missing[0]} is missing: delete the folder and run `gnndiff family` again"
+            )
         facts = read_json(folder / INDEX)
         if target is None and facts["info"]["own_target"]:
             raise ConfigError(f"the model {facts['info']['model']!r} is one of your own: pass it as target=...")
@@ -207,6 +213,8 @@ class FamilyPipeline:
                 encoder = loaded(GraphEncoder, facts["encoder"], state)
             standardised = Standardised(tensors["condition.mean"], tensors["condition.std"])
         except UNREADABLE as error:
-            raise DamagedFileError(f"the pipeline in {folder} is damaged ({error}): run `gnndiff family` again") from error
+            raise DamagedFileError(
+                f"the pipeline in {folder} is damaged ({error}): run `gnndiff family` again"
+            ) from error
         chosen = find(facts["info"]["model"]) if target is None else target
         return cls(generator, tuple(facts["names"]), standardised, facts["info"], encoder, chosen)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -205,10 +207,12 @@ class _Run:
                 config = graphtasks.FitConfig(lr=0.01, epochs=self.budget.epochs, seed=self.seed)
                 scratch = train_once(lambda _: networks.build(few), few, config=config, impossible=IMPOSSIBLE)
                 scores["scratch_few_labels"] = scratch.score(networks.metric, "test")
-                given = None if self.family.conditions is None else self.family.conditions[self.family.parts["unseen"][place]]
+                given = (
+                    None
+                    if self.family.conditions is None
+                    else self.family.conditions[self.family.parts["unseen"][place]]
+                )
                 raw = few_labels(test, self.budget.labels, self.seed)
-                import warnings
-
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
                     vector = pipeline.adapt(raw, split=1, given=given)
@@ -246,6 +250,7 @@ def _centres(values: Tensor, count: int, seed: int) -> Tensor:
 
 def _with_space(target: Target, space: Space) -> Target:
     """The target with other choices of hyperparameters."""
+    target = copy.copy(target)
     target.space = lambda task: space  # type: ignore[method-assign]
     return target
 

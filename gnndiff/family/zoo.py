@@ -33,7 +33,9 @@ def train_member(target: Target, setting: Setting, prepared: GraphTask, budget: 
     )
 
 
-def search_family(target: Target, family: Family, budget: FamilyBudget, seed: int, folder: Path, quiet: bool) -> Setting:
+def search_family(
+    target: Target, family: Family, budget: FamilyBudget, seed: int, folder: Path, quiet: bool
+) -> Setting:
     """The setting with the best mean validation score over some training members; finished trials are kept.
 
     Raises:
@@ -66,7 +68,9 @@ def search_family(target: Target, family: Family, budget: FamilyBudget, seed: in
     return settings[found]
 
 
-def collect_family(networks: Networks, members: dict[int, GraphTask], budget: FamilyBudget, folder: Path, quiet: bool) -> Tensor:
+def collect_family(
+    networks: Networks, members: dict[int, GraphTask], budget: FamilyBudget, folder: Path, quiet: bool
+) -> Tensor:
     """Vectors (n, P) of trainings of prepared members by their indices; finished ones are read from the folder.
 
     Raises:
