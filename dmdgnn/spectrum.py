@@ -16,8 +16,8 @@ from dmdgnn.graphs import checked
 from dmdgnn.precision import full_precision
 
 LAGS = 4
-TIE = 1e-3
-"""Distance of eigenvalues within which modes share their residuals and energies, as a rotation of them may."""
+TIE = 1e-6
+"""Distance of eigenvalues that count as equal, whose modes share their residuals and energies."""
 
 
 @torch.no_grad()
@@ -31,7 +31,7 @@ def spectrum_embedding(data: Data | Sequence[Data], rank: int = 8, dynamics: Dyn
         \operatorname{Re} \lambda_j, \quad |\operatorname{Im} \lambda_j|, \quad
         \frac{\|Y V S^{-1} w_j - \lambda_j U w_j\|}{\|w_j\|}, \quad
         \frac{s_j^2}{\|X\|_F^2}, \quad
-        \frac{\|(W^{-1} S V^\top)_j\|^2}{\|X\|_F^2}, \qquad
+        \frac{\|w_j (W^{-1} S V^\top)_j\|^2}{\|X\|_F^2}, \qquad
         \frac{\|x_k\|}{\|x_{k-1}\|}, \quad
         \frac{\langle x_0, x_k \rangle}{\|x_0\|\,\|x_k\|}, \quad
         \log \frac{\|x_0\|^2}{N F}
@@ -100,13 +100,28 @@ def _spectrum(X: Tensor, Y: Tensor, rank: int, size: Tensor) -> Tensor:
     # Rounded, so that the order of a conjugate pair, or of equal ones, is none of rounding.
     order = sorted(range(kept), key=lambda j: (-round(float(eigs[j].real), 6), float(eigs[j].imag)))
     eigs, W = eigs[order], W[:, order]
-    coefficients = torch.linalg.pinv(W, rtol=1e-9) @ (S[:, None] * Vh).to(W.dtype)
-    residuals = (image.to(W.dtype) @ W - (U.to(W.dtype) @ W) * eigs).norm(dim=0)
-    energies = coefficients.abs().square().sum(dim=1) / size
-    ties = torch.exp(-((eigs[:, None] - eigs).abs() / TIE).square())
-    ties = ties / ties.sum(dim=1, keepdim=True)
-    parts = [eigs.real, eigs.imag.abs(), (ties @ residuals.square()).sqrt(), shares, ties @ energies]
+    residuals, energies = eigs.real.clone(), eigs.real.clone()
+    duals = torch.linalg.pinv(W, rtol=1e-9)
+    errors = image.to(W.dtype) @ W - (U.to(W.dtype) @ W) * eigs
+    for group in _ties(eigs):
+        # Of a whole eigenspace, which unlike its eigenvectors is one thing whatever its basis.
+        own, count = W[:, group], len(group)
+        part = own @ (duals[group] @ (S[:, None] * Vh).to(W.dtype))
+        energies[group] = part.abs().square().sum() / size / count
+        residuals[group] = (errors[:, group] @ torch.linalg.pinv(own)).norm() / count**0.5
+    parts = [eigs.real, eigs.imag.abs(), residuals, shares, energies]
     return torch.cat([torch.nn.functional.pad(part, (0, rank - kept)) for part in parts])
+
+
+def _ties(eigs: Tensor) -> list[list[int]]:
+    """Groups of sorted eigenvalues that are equal."""
+    groups = [[0]]
+    for j in range(1, len(eigs)):
+        if bool((eigs[j] - eigs[j - 1]).abs() < TIE):
+            groups[-1].append(j)
+        else:
+            groups.append([j])
+    return groups
 
 
 def _factors(X: Tensor) -> tuple[Tensor, Tensor, Tensor]:

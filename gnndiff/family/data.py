@@ -15,7 +15,7 @@ from graphtasks.sources.npz import INTEGERS, read_npz
 
 
 def read_unlabelled(path: Path) -> Data:
-    """A graph from a `.npz` file with `x` (N, F), `edge_index` (2, E) and perhaps `edge_weight` (E,); labels stay unread.
+    """A graph from a `.npz` file with `x` (N, F), `edge_index` (2, E) and perhaps `edge_weight` (E,), without labels.
 
     Raises:
         ConfigError: There is no such file, or an array is missing or of another form.

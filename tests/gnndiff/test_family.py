@@ -39,7 +39,7 @@ def test_rows(results: gnndiff.FamilyResults, family: Family) -> None:
     assert {"generated_mean", "one_network", "adapted_few_labels", "trained_on_member"} <= set(results.rows)
     assert all(len(scores) == len(family.parts["unseen"]) for scores in results.rows.values())
     there, back = results.paired("regression", "one_network"), results.paired("one_network", "regression")
-    assert there[0] == -back[0] and there[1] == pytest.approx(back[1])
+    assert there == pytest.approx((-back[0], back[1]))
     with pytest.raises(ConfigError, match="no row 'nothing'"):
         results.paired("nothing", "one_network")
 
@@ -57,14 +57,16 @@ def test_unseen_labels(results: gnndiff.FamilyResults, family: Family) -> None:
     other = task.replace(data=Data(x=task.data.x, edge_index=task.data.edge_index, y=1 - task.data.y))
     pipeline = results.pipeline
     made = [pipeline.sample(2, data, method="diffusion") for data in (task, other, task.graph())]
-    assert torch.equal(made[0], made[1]) and torch.equal(made[0], made[2])
+    assert torch.equal(made[0], made[1])
+    assert torch.equal(made[0], made[2])
 
 
 @pytest.mark.filterwarnings("ignore::gnndiff.FamilyWarning")
 def test_predict(results: gnndiff.FamilyResults, family: Family, tmp_path: Path) -> None:
     graph = family.members("unseen")[0].graph()
     mean, spread = results.pipeline.predict(graph, n=3)
-    assert torch.allclose(mean.sum(dim=1), torch.ones(40)) and bool((spread >= 0).all())
+    assert torch.allclose(mean.sum(dim=1), torch.ones(40))
+    assert bool((spread >= 0).all())
     np.savez(tmp_path / "graph.npz", x=graph.x.numpy(), edge_index=graph.edge_index.numpy())
     out = tmp_path / "out.npz"
     main(["predict", str(results.folder), "--data", str(tmp_path / "graph.npz"), "--out", str(out)])
@@ -86,7 +88,7 @@ def test_members(family: Family) -> None:
     with pytest.raises(InvalidDataError, match="has 2 members, expected at least 4"):
         Family(family.tasks[:2])
     wide = graphtasks.family("csbm-family", members=4, num_nodes=40, num_features=5).tasks[0]
-    with pytest.raises(InvalidDataError, match="member 7 .* features 5, expected 3"):
+    with pytest.raises(InvalidDataError, match=r"member 7 .* features 5, expected 3"):
         Family([*family.tasks, wide])
     with pytest.raises(ConfigError, match="'nothing'"):
         gnndiff.run_family("mlp", family, condition="nothing")
