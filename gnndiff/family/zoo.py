@@ -13,7 +13,7 @@ from gnndiff.family.config import FamilyBudget
 from gnndiff.family.networks import Networks
 from gnndiff.files import read_checked, write_checked, write_tensors
 from gnndiff.progress import progress
-from gnndiff.search.space import sample_grid
+from gnndiff.search.samplers import Random
 from gnndiff.targets import Target
 from gnndiff.targets.base import IMPOSSIBLE, Setting, check_setting, full_space
 from gnndiff.targets.build import build, fit_config
@@ -43,7 +43,8 @@ def search_family(
     """
     tasks, metric = family.members("train")[: budget.searched], family.tasks[0].metric
     path, space = folder / "search.json", full_space(target, family.tasks[0])
-    settings = sample_grid(space, budget.trials, seed)
+    draws = Random(space, seed)
+    settings = [draws.setting(number, {}) for number in range(draws.total(budget.trials))]
     scores: list[float | None] = read_checked(path)["scores"] if path.is_file() else []
     with progress("search", len(settings), done=len(scores), quiet=quiet) as advance:
         for setting in settings[len(scores) :]:
