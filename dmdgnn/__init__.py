@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from types import ModuleType
+from typing import Any
 
 from dmdgnn.dmd import DMD
 from dmdgnn.errors import (
@@ -33,17 +33,20 @@ __all__ = [
     "NotFittedError",
     "OptDMD",
     "RankError",
+    "spectrum_embedding",
 ]
 
 # Loaded when they are first asked for: `import dmdgnn` stays as fast as what it needs.
 _SUBMODULES = ("dynamics", "kernels", "loader", "nn", "plot", "series", "testing", "transforms")
 
 
-def __getattr__(name: str) -> ModuleType:
+def __getattr__(name: str) -> Any:
+    if name == "spectrum_embedding":
+        return importlib.import_module(f"{__name__}.spectrum").spectrum_embedding
     if name in _SUBMODULES:
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_SUBMODULES})
+    return sorted({*globals(), *_SUBMODULES, *__all__})

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from gnndiff.benchmark.bench import Benchmark, bench
     from gnndiff.config import Budget, RunConfig
     from gnndiff.errors import BenchError, ConfigError, DamagedFileError, GNNDiffError, RunFolderError, ZooError
+    from gnndiff.family import FamilyPipeline, FamilyResults, FamilyWarning, run_family
     from gnndiff.generators import Generator
     from gnndiff.pipeline import GNNDiffPipeline
     from gnndiff.results import Results
@@ -26,6 +27,9 @@ _MODULES = {
     "DamagedFileError": "gnndiff.errors",
     "Float": "gnndiff.targets.ranges",
     "Int": "gnndiff.targets.ranges",
+    "FamilyPipeline": "gnndiff.family",
+    "FamilyResults": "gnndiff.family",
+    "FamilyWarning": "gnndiff.family",
     "GNNDiffError": "gnndiff.errors",
     "GNNDiffPipeline": "gnndiff.pipeline",
     "Generator": "gnndiff.generators",
@@ -41,6 +45,7 @@ _MODULES = {
     "bench": "gnndiff.benchmark.bench",
     "register": "gnndiff.targets",
     "run": "gnndiff.api",
+    "run_family": "gnndiff.family",
 }
 
 __all__ = [
@@ -49,6 +54,9 @@ __all__ = [
     "Budget",
     "ConfigError",
     "DamagedFileError",
+    "FamilyPipeline",
+    "FamilyResults",
+    "FamilyWarning",
     "Float",
     "GNNDiffError",
     "GNNDiffPipeline",
@@ -66,6 +74,7 @@ __all__ = [
     "bench",
     "register",
     "run",
+    "run_family",
 ]
 
 

@@ -101,14 +101,47 @@ def zoo(folder: Positional[Path], model: str | None = None, root: Path | None = 
 
 
 @app.command
+def family(
+    family: Positional[str],
+    model: str = "gprgnn",
+    condition: str = "dmd-spectrum",
+    budget: str = "coarse",
+    seed: int = 0,
+    out: Path | None = None,
+    quiet: bool = False,
+) -> None:
+    """Learn to generate parameters for graphs never seen, from the graphs of a family, and print the rows.
+
+    Args:
+        family: Name of the family, such as csbm-family, or a folder of folders of .npz files, a task each.
+        model: Name of a target, or FILE.py:NAME of your own.
+        condition: dmd-spectrum, graph-encoder, given, or a sum such as dmd-spectrum+given.
+        budget: smoke, coarse or full.
+        seed: Seed of everything random.
+        out: Run folder; by default runs/FAMILY-MODEL-CONDITION-seedSEED.
+        quiet: Plain lines instead of progress bars.
+    """
+    import graphtasks
+    from gnndiff.family import run_family
+    from gnndiff.resolve import find_target, is_reference
+
+    members = graphtasks.Family.from_folder(family, seed=seed) if Path(family).is_dir() else family
+    target = find_target(model) if is_reference(model) else model
+    results = run_family(target, members, condition=condition, budget=budget, seed=seed, out=out, quiet=quiet)
+    print(results.to_markdown())
+    print(f"{results.folder}: {results.facts['default']} is the default", file=sys.stderr)
+
+
+@app.command
 def predict(
     folder: Positional[Path],
     task: str | None = None,
     out: Path = Path("predictions.npz"),
     model: str | None = None,
     root: Path | None = None,
+    data: Path | None = None,
 ) -> None:
-    """Write predictions of a run's best network.
+    """Write predictions of a run's best network, or of networks that a run over a family generates for a graph.
 
     Args:
         folder: The run folder.
@@ -116,11 +149,21 @@ def predict(
         out: The .npz file to write.
         model: FILE.py:NAME of the run's target, where it was one of your own.
         root: Folder of raw data files.
+        data: Of a run over a family: the .npz file of a graph with x and edge_index.
     """
+    from gnndiff.family.data import holds_family, predict_graph, read_unlabelled
     from gnndiff.predict import predict_run, save_predictions
     from gnndiff.resolve import find_target, find_task
     from gnndiff.runs.folder import Run
 
+    if holds_family(folder) != (data is not None):
+        what = "a family, which takes --data FILE" if data is None else "no family, which takes no --data"
+        raise RunFolderError(f"{folder} is a run over {what}")
+    if data is not None:
+        arrays = predict_graph(folder, read_unlabelled(data))
+        save_predictions(out, arrays)
+        print(f"{out}: {', '.join(f'{name} {array.shape}' for name, array in arrays.items())}")
+        return
     given = None if task is None else find_task(task, root=root)
     opened = Run.load(folder, target=None if model is None else find_target(model), root=root)
     arrays = predict_run(opened, given)

@@ -219,7 +219,7 @@ class RunConfig:
     sampler: Literal["random", "grid", "tpe", "coarse-to-fine"] = "random"
     pruner: Literal["none", "median", "hyperband"] = "none"
     budget: str = "coarse"
-    zoo: Literal["independent", "branches", "paper"] = "independent"
+    zoo: Literal["independent", "branches", "paper"] = "branches"
     parameters: str = "all"
     split: int = 0
     seed: int = 0

@@ -21,7 +21,8 @@ OF_SCORES = {
 def test_tables_show_the_measured_rows(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     measure, scores = importlib.import_module("measure"), importlib.import_module("scores")
-    for name in ("measure", "scores"):
+    heuristics = importlib.import_module("link_heuristics")
+    for name in ("measure", "scores", "link_heuristics"):
         monkeypatch.delitem(sys.modules, name)
     readme = (BENCHMARKS / "README.md").read_text()
     for name, part in (("tuned_gnn", "rows"), ("training", "scores"), ("training", "speed")):
@@ -29,6 +30,8 @@ def test_tables_show_the_measured_rows(monkeypatch):
     for name, ours in OF_SCORES.items():
         rows = json.loads((BENCHMARKS / f"{name}.json").read_text())["rows"]
         assert measure.table(scores.summary(rows, ours)) in readme, name
+    lines = (BENCHMARKS / "link_heuristics.jsonl").read_text().splitlines()
+    assert heuristics.summary([json.loads(line) for line in lines]) in readme
     for name in ("kernels", "cost"):
         for row in json.loads((BENCHMARKS / f"{name}.json").read_text())["rows"]:
             assert measure.markdown([row]).splitlines()[-1] in readme, row["work"]

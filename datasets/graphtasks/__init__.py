@@ -20,6 +20,8 @@ if TYPE_CHECKING:
         OutOfMemoryError,
         UnknownTaskError,
     )
+    from graphtasks.families import family
+    from graphtasks.families.base import Family
     from graphtasks.forecasting import forecast
     from graphtasks.heuristics import HEURISTICS, heuristic_scores
     from graphtasks.links import link_task, random_link_splits
@@ -63,6 +65,8 @@ _MODULES = {
         "OutOfMemoryError",
         "UnknownTaskError",
     ],
+    "families": ["family"],
+    "families.base": ["Family"],
     "forecasting": ["forecast"],
     "heuristics": ["HEURISTICS", "heuristic_scores"],
     "links": ["link_task", "random_link_splits"],
@@ -96,6 +100,7 @@ __all__ = [
     "Contender",
     "DataWarning",
     "DivergedError",
+    "Family",
     "FileError",
     "FitConfig",
     "FitResult",
@@ -111,6 +116,7 @@ __all__ = [
     "UnknownTaskError",
     "available",
     "compare",
+    "family",
     "fit",
     "forecast",
     "forward",

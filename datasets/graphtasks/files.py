@@ -9,7 +9,7 @@ import json
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +37,17 @@ _NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EBADF)
 
 def as_path(path: str | os.PathLike[str]) -> Path:
     """A path, or `FileError` for what is none."""
-    if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str) or "\0" in os.fspath(path):
+    if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):
         raise FileError(f"got {path!r}, expected a path, such as 'folder/file'")
     return Path(path)
 
 
 def write_bytes(
-    path: str | os.PathLike[str], content: bytes, *, ours: Callable[[Path], object] | None = None, what: str = ""
+    path: str | os.PathLike[str],
+    content: bytes | Iterable[bytes | memoryview],
+    *,
+    ours: Callable[[Path], object] | None = None,
+    what: str = "",
 ) -> None:
     """Write a file that a reader finds either as it was or as it is to be, also after a loss of power.
 
@@ -52,7 +56,7 @@ def write_bytes(
 
     Args:
         path: The file. Its folder exists.
-        content: All of it.
+        content: All of it, or its parts one after the other.
         ours: Raises `GraphTasksError` unless the file that is there already is one that may be replaced. An empty
             one always may.
         what: Name of such a file in the message, such as 'a split file'.
@@ -71,7 +75,7 @@ def write_bytes(
         partial = target.with_name(f".{secrets.token_hex(6)}.part")  # short, as names have a longest length
         try:
             with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as file:
-                file.write(content)
+                file.writelines([content] if isinstance(content, bytes) else content)
                 file.flush()
                 os.fsync(file.fileno())
             if mode is not None:

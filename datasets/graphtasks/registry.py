@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from graphtasks.catalogue import FACTS, Facts
-from graphtasks.errors import InvalidDataError, UnknownTaskError
+from graphtasks.errors import FileError, InvalidDataError, UnknownTaskError
 from graphtasks.files import as_path
 from graphtasks.sources import advection, embedded, heterophilous, long_range, ogb, pyg, series, synthetic
 from graphtasks.sources.links import LinkTask
@@ -180,7 +180,7 @@ def load(
     """
     key = find(name)
     entry = CATALOGUE[key]
-    protocol, file = str(as_path(split)) if split else entry.protocols[0], None
+    protocol, file = str(as_path(split)) if split is not None else entry.protocols[0], None
     if protocol.endswith(".npz"):
         protocol, file = entry.protocols[0], protocol
     if protocol not in entry.protocols:
@@ -195,7 +195,10 @@ def load(
             f"{key!r} does not take the option {unknown[0]!r}: {did_you_mean(unknown[0], known)}it takes "
             f"{', '.join(known) or 'none'}"
         )
-    task = entry.load(protocol, as_path(root) if root is not None else None, **options)
+    folder = as_path(root) if root is not None else None
+    if "\0" in str(folder):
+        raise FileError(f"got root={root!r}, expected a folder, whose name has no null character")
+    task = entry.load(protocol, folder, **options)
     if entry.found is not None:
         check_counts(task, FACTS[key])
     if options:

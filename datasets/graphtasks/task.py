@@ -93,6 +93,9 @@ class GraphTask:
         if self.form == "classes":
             check_class_numbers([graph.y for graph in self.graphs], self.name)
         kind.check_metric(self)
+        if not isinstance(self.splits, Sequence):
+            given = type(self.splits).__name__
+            raise InvalidDataError(f"the splits of {self.name!r} are of type {given}, expected a list of Split")
         if not self.splits:
             raise InvalidDataError(f"{self.name!r} has no splits: give it at least one")
         for index in range(len(self.splits)):

@@ -165,7 +165,8 @@ def outside(vectors: Tensor) -> float:
         others = torch.cat([vectors[:i], vectors[i + 1 :]]).double()
         mean = others.mean(dim=0)
         basis = torch.linalg.svd(others[1:] - others[0], full_matrices=False)
-        kept = basis.Vh[: int((1e-9 * basis.S.max() < basis.S).sum())]
+        rank = int(torch.count_nonzero(basis.S / basis.S.max().clamp(min=1e-300) > 1e-9))
+        kept = basis.Vh[:rank]
         rest = vector - mean
         shares.append(float((rest - kept.T @ (kept @ rest)).norm() / rest.norm().clamp(min=1e-300)))
     return sum(shares) / len(shares)

@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from gnndiff.errors import DamagedFileError
@@ -23,6 +22,21 @@ from gnndiff.zoo.checkpoint import START, Checkpoint
 from graphtasks.files import explained, locked, read_bytes, sync_folder
 
 INDEX = "index.jsonl"
+_TYPES = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.complex64: "C64",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
+"""Names of types in safetensors' files."""
+
 AGAIN = "run `gnndiff collect` to train it again"
 
 
@@ -214,16 +228,28 @@ class CheckpointStore:
             os.close(descriptor)
 
 
-def _safetensors(tensors: Mapping[str, Tensor]) -> bytes:
-    """The content of a file of tensors; of those that share their memory, each has its own in the file."""
-    known: set[int] = set()
-    plain = {}
-    for name, tensor in tensors.items():
-        each = tensor.detach().cpu().contiguous()
-        place = each.untyped_storage().data_ptr()
-        plain[name] = each.clone() if place in known or each.untyped_storage().nbytes() > each.nbytes else each
-        known.add(place)
-    return save(plain)
+def _safetensors(tensors: Mapping[str, Tensor]) -> Iterator[bytes | memoryview]:
+    """Parts of a file of tensors, which are those of `safetensors.torch.save` without a copy of the tensors."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    header, place = {}, 0
+    names = sorted(plain, key=lambda name: -plain[name].element_size())  # so that each begins at a multiple of its size
+    for name in names:
+        end = place + plain[name].nbytes
+        header[name] = {
+            "dtype": _TYPES[plain[name].dtype],
+            "shape": list(plain[name].shape),
+            "data_offsets": [place, end],
+        }
+        place = end
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    yield len(text).to_bytes(8, "little") + text
+    yield from (_bytes(plain[name]) for name in names)
+
+
+def _bytes(tensor: Tensor) -> memoryview:
+    """The memory of a contiguous tensor on the CPU."""
+    return tensor.reshape(-1).view(torch.uint8).numpy().data
 
 
 def content_hash(state: Mapping[str, Tensor]) -> str:
@@ -232,7 +258,7 @@ def content_hash(state: Mapping[str, Tensor]) -> str:
     for name in sorted(state):
         tensor = state[name].detach().cpu().contiguous()
         found.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
-        found.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+        found.update(_bytes(tensor))
     return found.hexdigest()
 
 

@@ -48,6 +48,10 @@ def _tiny_budgets():
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
     """A finished run that tests only read."""
-    run = Run(RunConfig(task="wine", budget="tiny", out=tmp_path_factory.mktemp("runs") / "wine", quiet=True))
+    run = Run(
+        RunConfig(
+            task="wine", budget="tiny", zoo="independent", out=tmp_path_factory.mktemp("runs") / "wine", quiet=True
+        )
+    )
     run_all(run)
     return run

@@ -17,7 +17,8 @@ def copy(finished, tmp_path):
     shutil.copytree(finished.folder, folder)
 
     def call(stage, *arguments):
-        main([stage, "--task", "wine", "--budget", "tiny", "--quiet", "--out", str(folder), *arguments])
+        given = ["--task", "wine", "--budget", "tiny", "--zoo", "independent", "--quiet", "--out", str(folder)]
+        main([stage, *given, *arguments])
 
     return folder, call
 
@@ -152,7 +153,7 @@ def test_damaged_files(copy, file, stage, remedy, capsys):
 
 def test_a_checkpoint_that_was_deleted_is_trained_again(copy, finished, capsys):
     folder, call = copy
-    name = "0001-0.safetensors"
+    name = "00001.safetensors"
     (folder / "zoo" / name).unlink()
     assert "run `gnndiff collect` first" in fails(capsys, call, "train")
     call("collect")

@@ -27,7 +27,7 @@ ROWS += ["generated_best", "generated_soup", "generated_ensemble"]
 
 
 def config(out, **settings):
-    return RunConfig(**{"task": "wine", "budget": "tiny", "out": out, "quiet": True, **settings})
+    return RunConfig(**{"task": "wine", "budget": "tiny", "zoo": "independent", "out": out, "quiet": True, **settings})
 
 
 def scores(results):

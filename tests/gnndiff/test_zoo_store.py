@@ -12,12 +12,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 from torch import nn
 
 from faults import failing, limited
 from gnndiff.errors import DamagedFileError
 from gnndiff.zoo.checkpoint import Checkpoint
-from gnndiff.zoo.store import CheckpointStore
+from gnndiff.zoo.store import _TYPES, CheckpointStore
 from graphtasks import FileError
 
 OWNER = "a run"
@@ -224,3 +225,16 @@ def test_files_have_the_mode_of_the_umask_and_tied_tensors(tmp_path):
         os.umask(before)
     assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o640}
     assert same(store.read(store.checkpoints()[0]), model.state_dict())
+
+
+def test_a_shard_is_a_file_of_safetensors_with_every_type(tmp_path):
+    rng = torch.Generator().manual_seed(0)
+    state = {f"a.{i}": torch.randn(3, i, generator=rng).to(dtype) for i, dtype in enumerate(_TYPES)}
+    state["scalar"] = torch.tensor(2.5)
+    store = CheckpointStore(tmp_path, OWNER)
+    store.add(7, [state, {name: tensor.mT for name, tensor in state.items() if tensor.dim() == 2}], [facts()] * 2)
+    read = load_file(tmp_path / "00007.safetensors")
+    assert same({name.removeprefix("0/"): each for name, each in read.items() if name.startswith("0/")}, state)
+    first, second = store.checkpoints()
+    assert same(store.read(first), state)
+    assert store.read(second)["a.2"].equal(state["a.2"].mT)

@@ -305,3 +305,17 @@ def test_series_are_split_by_time():
     backwards = Split(torch.tensor([4, 5]), torch.tensor([2, 3]), torch.tensor([0, 1]))
     with pytest.raises(InvalidDataError, match="not by time, train before val before test: use `time_splits`"):
         task.replace(splits=[backwards])
+
+
+@pytest.mark.parametrize(
+    ("splits", "message"),
+    [
+        (float("nan"), "are of type float, expected a list of Split"),
+        ("splits.npz", "is a str, which does not fit"),
+        ([3], "is a int, which does not fit"),
+        ([(torch.tensor([0]), torch.tensor([1]), torch.tensor([2]))], "is a tuple, which does not fit"),
+    ],
+)
+def test_splits_that_are_none_are_named(path_data, splits, message):
+    with pytest.raises(InvalidDataError, match=message):
+        from_data(path_data, splits=splits)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from graphtasks import (
+    FileError,
     InvalidDataError,
     MissingFilesError,
     Split,
@@ -127,3 +128,9 @@ def test_known_data_of_other_counts_are_an_error():
     for other in ({"edges": 154}, {"nodes": 33}):
         with pytest.raises(InvalidDataError, match=r"'karate' has 34 nodes and 156 edges, expected .*cut off"):
             check_counts(task, dataclasses.replace(facts, **other))
+
+
+@pytest.mark.parametrize("options", [{"root": "a\0b"}, {"split": []}, {"split": {}}, {"root": 3}])
+def test_what_is_no_path_is_named(options):
+    with pytest.raises(FileError, match="expected a"):
+        load("wine", **options)

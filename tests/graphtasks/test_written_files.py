@@ -100,7 +100,7 @@ def test_folders_devices_and_circles_are_refused(tmp_path):
         (tmp_path / "pipe", "is no regular file"),
         ("/dev/null", "is no regular file"),
         (tmp_path / "a", "cannot write"),
-        (tmp_path / "null\0", "expected a path"),
+        (tmp_path / "null\0", "cannot write"),
         (tmp_path / ("n" * 300), "File name too long.*choose a shorter name"),
     ):
         with pytest.raises(FileError, match=message):
@@ -168,7 +168,7 @@ def test_faults_of_names(tmp_path_factory, name):
         assert listing(folder) == {name: b"1"}
 
 
-@pytest.mark.parametrize("nothing", [None, 3, b"a", [], "a\0b"])
+@pytest.mark.parametrize("nothing", [None, 3, b"a", []])
 def test_what_is_no_path_is_refused(nothing):
     for function in (graphtasks.from_folder, graphtasks.load_splits, read_bytes, lambda path: write_bytes(path, b"")):
         with pytest.raises(FileError, match="expected a path"):

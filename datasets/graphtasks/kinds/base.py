@@ -15,7 +15,7 @@ from graphtasks.averages import average
 from graphtasks.batches import Batches, GraphBatches
 from graphtasks.errors import InvalidDataError
 from graphtasks.losses import Loss, training_loss
-from graphtasks.splits import PARTS, LinkSplit, Part
+from graphtasks.splits import PARTS, Part, Split
 
 if TYPE_CHECKING:
     from graphtasks.config import FitConfig
@@ -68,7 +68,7 @@ class TaskKind(ABC):
     def check_split(self, task: GraphTask, index: int) -> None:
         """Raise `InvalidDataError` unless a split is one of this task and has targets to learn from."""
         split = task.splits[index]
-        if isinstance(split, LinkSplit):
+        if not isinstance(split, Split):
             raise self.wrong_split(task, index)
         last = max(int(split[part].max()) for part in PARTS)
         count, what = (len(task.graphs), "graph") if task.many else (task.num_nodes, "node")

@@ -1,0 +1,154 @@
+"""Zoos: whether members may be averaged, soups against the mean of single trainings, and the speed of storage.
+
+    python benchmarks/zoo.py --tasks digits cora --models gcn
+
+A cell is a search, the default zoo of its winner, and the soup of all members that may be averaged, beside the mean of
+the best checkpoints of its trainings. Cells of the file are not run again. Nothing is chosen by test scores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from measure import machine
+
+import gnndiff
+from gnndiff.config import RunConfig
+from gnndiff.runs.collect import collect, load_zoo
+from gnndiff.runs.folder import Run
+from gnndiff.search import search
+from gnndiff.zoo.store import CheckpointStore
+
+TASKS = ("digits", "cora", "citeseer", "chameleon-filtered", "actor", "texas")
+MODELS = ("gcn", "mlp", "sage")
+CHECKPOINTS, PARAMETERS, READ = 1000, 100_000, 100
+
+
+def cell(task: str, model: str, zoo: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Barriers and scores of one zoo, in points."""
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        config = RunConfig(task=task, model=model, zoo=zoo, out=Path(folder) / "run", quiet=True, **options)
+        run = Run(config)
+        with run.threaded():
+            search(run)
+            collect(run)
+            found = load_zoo(run)
+            shape, metric = found.geometry(), found.metric
+            best = found.best_of_each()
+            singles = {part: statistics.fmean(found.score(best, part)) for part in ("val", "test")}
+            soup, greedy = found.soup().unsqueeze(0), found.greedy_soup().unsqueeze(0)
+            ensemble = found.greedy_ensemble()
+            row = {
+                "task": task,
+                "model": model,
+                "zoo": zoo,
+                **options,
+                "metric": metric.name,
+                "setting": found.setting,
+                "trainings": len(best),
+                "good": sum(shape.good),
+                "barrier": 100 * shape.barrier,
+                "midpoints": 100 * shape.midpoints,
+                "val_fall": 100 * (singles["val"] - found.score(soup)[0]),
+                "spread": shape.spread,
+                "rank": shape.effective_rank,
+                "outside": shape.outside,
+                "singles": 100 * singles["test"],
+                "soup": 100 * found.score(soup, "test")[0],
+                "greedy_soup": 100 * found.score(greedy, "test")[0],
+                "ensemble": 100 * found.ensemble_score(best, "test"),
+                "greedy_ensemble": 100 * found.ensemble_score(ensemble, "test"),
+            }
+    row["gain"] = row["soup"] - row["singles"]
+    return {**row, "seconds": time.perf_counter() - start}
+
+
+def storage(siblings: int) -> dict[str, Any]:
+    """Seconds of 1,000 checkpoints of 100,000 parameters, and of the 100 best of them, beside `torch.save` of each."""
+    rng = torch.Generator().manual_seed(0)
+    states = [{"0.weight": torch.randn(300, 300, generator=rng), "1.weight": torch.randn(10_000)} for _ in range(10)]
+    fixed = {"setting": {"lr": 0.01}, "root": 0, "seed": 0, "epoch": 0, "split_hash": "none", "seconds": 1.0}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        store = CheckpointStore(folder / "zoo")
+        start = time.perf_counter()
+        for member in range(CHECKPOINTS // siblings):
+            vals = [(7 * (member * siblings + i) % CHECKPOINTS) / CHECKPOINTS for i in range(siblings)]
+            store.add(member, [states[i % 10] for i in range(siblings)], [{**fixed, "val": val} for val in vals])
+        ours = time.perf_counter() - start
+        start = time.perf_counter()
+        top = sorted(store.checkpoints(), key=lambda each: -each.val)[:READ]
+        for checkpoint in top:
+            store.read(checkpoint)
+        reading = time.perf_counter() - start
+        start = time.perf_counter()
+        for i in range(CHECKPOINTS):
+            torch.save(states[i % 10], folder / f"{i}.pt")
+        rival = time.perf_counter() - start
+        start = time.perf_counter()
+        for i in range(READ):
+            torch.load(folder / f"{i}.pt")
+        rival_reading = time.perf_counter() - start
+    return {
+        "storage": f"{siblings} checkpoints a training",
+        "write": ours,
+        "torch_save": rival,
+        "read": reading,
+        "torch_load": rival_reading,
+    }
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """Rows of a file, none where there is no file."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def main() -> None:
+    """Run the cells that the file has not."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tasks", nargs="*", default=TASKS)
+    parser.add_argument("--models", nargs="*", default=MODELS)
+    parser.add_argument("--zoo", default="branches")
+    parser.add_argument("--trials", type=int, default=8)
+    parser.add_argument("--settings", type=int, default=3)
+    parser.add_argument("--initialisations", type=int, default=6)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--split", type=int, default=0)
+    parser.add_argument("--storage", action="store_true", help="the speed of storage alone")
+    parser.add_argument("--out", type=Path, default=Path("zoo.jsonl"))
+    arguments = parser.parse_args()
+    rows = read(arguments.out)
+    if not rows:
+        arguments.out.write_text(json.dumps({"machine": machine(), "version": gnndiff.__name__}) + "\n")
+    if arguments.storage:
+        work = [({"storage": f"{n} checkpoints a training"}, lambda n=n: storage(n)) for n in (10, 4, 1)]
+    else:
+        names = ("trials", "settings", "initialisations", "seed", "split")
+        options = {name: getattr(arguments, name) for name in names}
+        work = [
+            (
+                {"task": task, "model": model, "zoo": arguments.zoo, **options},
+                lambda task=task, model=model: cell(task, model, arguments.zoo, options),
+            )
+            for model in arguments.models
+            for task in arguments.tasks
+        ]
+    for key, measure in work:
+        if any(key.items() <= row.items() for row in rows):
+            continue
+        row = {name: round(value, 4) if isinstance(value, float) else value for name, value in measure().items()}
+        with arguments.out.open("a") as file:
+            file.write(json.dumps(row, separators=(",", ":")) + "\n")
+        print(row, flush=True)
+
+
+if __name__ == "__main__":
+    main()

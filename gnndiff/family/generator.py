@@ -1,0 +1,118 @@
+"""The generator of a family: latents of parameters by regression on the condition, and by diffusion around it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from gnndiff.family.regression import CHOICES, Regression
+from gnndiff.generators.conditions import ZooConditions
+from gnndiff.generators.latent_diffusion import LatentDiffusion
+from gnndiff.zoo.vectors import ParameterLayout
+from gnndiff.zoo.zoo import Zoo
+from graphtasks import Metric
+
+STEPS = 50
+"""Denoising steps of a sample."""
+
+
+@dataclass(frozen=True)
+class FamilyGenerator:
+    """Draws parameter vectors for a condition.
+
+    Args:
+        mean: Mean of the zoo (P,).
+        basis: Principal components (P, k), each of the length of its deviation.
+        regression: Latents by the condition.
+        diffusion: Diffusion of latents, or of what the regression leaves of them.
+        residual: Whether it is of the latter.
+    """
+
+    mean: Tensor
+    basis: Tensor
+    regression: Regression
+    diffusion: LatentDiffusion
+    residual: bool
+
+    @classmethod
+    def fit(
+        cls,
+        vectors: Tensor,
+        conditions: Tensor,
+        score: Callable[[Callable[[Tensor], Tensor]], float],
+        metric: Metric,
+        *,
+        latents: int,
+        steps: int,
+        seed: int,
+    ) -> FamilyGenerator:
+        """Fit to vectors (n, P) and standardised conditions (n, C).
+
+        Args:
+            vectors: The zoo.
+            conditions: What is known of its members.
+            score: Mean validation score of held-out members, of what makes vectors (m, P) of a condition (C,).
+            metric: Compares such scores.
+            latents: Principal components at most.
+            steps: Steps of the denoiser.
+            seed: Seed of all randomness.
+        """
+        mean = vectors.mean(dim=0)
+        U, S, Vh = torch.linalg.svd((vectors - mean).double(), full_matrices=False)
+        kept = min(latents, int((S / S[0] > 1e-6).sum()))
+        size = len(vectors) ** 0.5
+        basis, targets = (Vh[:kept].mT * S[:kept] / size).float(), (U[:, :kept] * size).float()
+
+        fits = [Regression.fit(conditions, targets, *choice) for choice in CHOICES]
+        scores = [score(lambda c, fit=fit: mean + fit(c[None]) @ basis.mT) for fit in fits]
+        regression = fits[_best(scores, metric)]
+
+        found = []
+        for residual in (True, False):
+            rng = torch.Generator().manual_seed(seed)
+            wanted = regression.residuals if residual else targets
+            zoo = SimpleNamespace(vectors=wanted, layout=ParameterLayout({"latents": (kept,)}))
+            known = ZooConditions(conditions, conditions.mean(dim=0))
+            diffusion = LatentDiffusion(steps).fit(cast(Zoo, zoo), known, rng=rng)
+            found.append(cls(mean, basis, regression, diffusion, residual))
+        scores = [score(lambda c, g=g: g.sample(8, c, torch.Generator().manual_seed(seed))) for g in found]
+        return found[_best(scores, metric)]
+
+    def expected(self, condition: Tensor) -> Tensor:
+        """The vector (1, P) that the regression gives for a standardised condition (C,)."""
+        return self.mean + self.regression(condition[None]) @ self.basis.mT
+
+    def sample(self, n: int, condition: Tensor, rng: torch.Generator | None = None) -> Tensor:
+        """Vectors (n, P) drawn for a standardised condition (C,)."""
+        latents = self.diffusion.sample(n, condition=condition, rng=rng, steps=STEPS)
+        if self.residual:
+            latents = latents + self.regression(condition[None])
+        return self.mean + latents @ self.basis.mT
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors but those of the diffusion."""
+        parts = {name: getattr(self.regression, name) for name in ("points", "mean", "weights", "residuals")}
+        return {"mean": self.mean, "basis": self.basis, **{f"regression.{k}": v for k, v in parts.items()}}
+
+    @classmethod
+    def read(cls, folder: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> FamilyGenerator:
+        """The generator of :meth:`tensors`, the scale of its kernel, and the folder of the diffusion."""
+        own = {name: tensors[f"regression.{name}"] for name in ("points", "mean", "weights", "residuals")}
+        regression = Regression(**own, scale=facts["scale"])
+        return cls(
+            tensors["mean"], tensors["basis"], regression, LatentDiffusion.from_pretrained(folder), facts["residual"]
+        )
+
+
+def _best(scores: Sequence[float], metric: Metric) -> int:
+    place = 0
+    for index, score in enumerate(scores):
+        if metric.better(score, scores[place]):
+            place = index
+    return place
