@@ -14,6 +14,7 @@ import json
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 import gnndiff
 import graphtasks
@@ -24,9 +25,9 @@ BUDGET = FamilyBudget(trials=6, searched=4, epochs=100, patience=30, shared_step
 
 def measure(
     family: str, model: str, condition: str, members: int | None, training: int | None, seed: int, out: Path
-) -> dict:
+) -> dict[str, Any]:
     """One line."""
-    options = {} if members is None else {"members": members}
+    options: dict[str, Any] = {} if members is None else {"members": members}
     drawn = graphtasks.family(family, seed=seed, **options)
     if training is not None:
         drawn = drawn.with_training(training)
