@@ -188,10 +188,11 @@ class GeneratorTestCase(ABC):
 
     def test_seeds_fix_what_is_drawn(self) -> None:
         """The same seeds give the same vectors, other ones others, and torch's own generator stays as it is."""
+        zoo = self.create_zoo()
         before = torch.get_rng_state()
-        first, second = (self._fitted()[1].sample(3, rng=_rng(1)) for _ in range(2))
+        first, second = (self._fitted(zoo)[1].sample(3, rng=_rng(1)) for _ in range(2))
         assert torch.equal(first, second)
-        assert not torch.equal(first, self._fitted()[1].sample(3, rng=_rng(2)))
+        assert not torch.equal(first, self._fitted(zoo)[1].sample(3, rng=_rng(2)))
         assert torch.equal(torch.get_rng_state(), before)
 
     def test_what_was_saved_draws_the_same(self) -> None:
@@ -212,8 +213,8 @@ class GeneratorTestCase(ABC):
             message = str(error)
         assert "n=0" in message, f"{generator.name!r} draws no vectors: {message}"
 
-    def _fitted(self) -> tuple[Zoo, Generator]:
-        zoo = self.create_zoo()
+    def _fitted(self, zoo: Zoo | None = None) -> tuple[Zoo, Generator]:
+        zoo = self.create_zoo() if zoo is None else zoo
         conditions = ZooConditions.of_scores(zoo.scores, zoo.metric)
         return zoo, self.create_generator().fit(zoo, conditions, rng=_rng(0))
 

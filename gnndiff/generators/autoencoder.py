@@ -65,7 +65,7 @@ class ParameterAutoencoder:
         scale = layout.tensor_scales(centred)
         scale = torch.where(scale > 0, scale, torch.ones_like(scale))
         _, S, V = thin_svd((centred / scale * share.sqrt()).contiguous(), energy=energy)
-        return cls(mean, scale, (V * S).float())
+        return cls(mean, scale, (V * S).float().contiguous())
 
     @property
     def latent_dim(self) -> int:

@@ -21,7 +21,7 @@ class _Members(LatentGenerator):
     members: Tensor
 
     def _learn(self, zoo: Zoo, values: Tensor, unseen: Tensor, rng: torch.Generator, advance: Advance) -> None:
-        self.latents, self.members = self.autoencoder.encode(zoo.vectors), torch.tensor(zoo.members)
+        self.latents, self.members = self.autoencoder.encode(zoo.vectors).contiguous(), torch.tensor(zoo.members)
 
     def _own_tensors(self) -> dict[str, Tensor]:
         return {"latents": self.latents, "members": self.members}
