@@ -13,7 +13,7 @@ def scheduler(name="DDIMScheduler"):
 
 
 def data_of(latents, condition):
-    return diffusion.Data(latents, condition, range(len(latents)), latents.var(dim=0, correction=0))
+    return diffusion.Data(latents, condition, range(len(latents)), latents.square().mean(dim=0))
 
 
 def train_denoiser(latents, condition, steps, generator):
