@@ -127,7 +127,6 @@ class Method:
         alignment_rounds: Times that all networks are aligned to their mean.
         noise_levels: Sizes of the noise around the best checkpoint, relative to each tensor.
         energy: Share of the checkpoints' variance that the latents keep.
-        encoder_epochs: Epochs of the graph encoder.
         batch_size: Latents in a step of the denoiser.
         learning_rate: Learning rate of the denoiser.
         condition_drop: Share of the samples whose condition is hidden.
@@ -149,7 +148,6 @@ class Method:
     alignment_rounds: int = 3
     noise_levels: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3)
     energy: float = 0.99
-    encoder_epochs: int = 100
     batch_size: int = 64
     learning_rate: float = 1e-3
     condition_drop: float = 0.15
@@ -180,6 +178,8 @@ class RunConfig:
         budget: smoke (under a minute), coarse or full.
         zoo: Kind of the zoo: independent trainings, branches of a good one, or that of the GNN-Diff paper.
         parameters: Tensors that zoo and generator are of: all, last-layer, or a pattern of names such as 'convs.1.*'.
+        generator: How networks are generated: by the Gaussian of the trainings, a kernel density, mixtures of them, or
+            diffusion, which starts as the Gaussian and leaves it only for what helps on trainings that it has not seen.
         split: Index of the task's split.
         seed: Seed of everything random.
         device: Device of all training, such as cpu or cuda.
@@ -221,6 +221,7 @@ class RunConfig:
     budget: str = "coarse"
     zoo: Literal["independent", "branches", "paper"] = "branches"
     parameters: str = "all"
+    generator: Literal["gaussian", "kde", "mixture", "latent-diffusion"] = "latent-diffusion"
     split: int = 0
     seed: int = 0
     device: str = "cpu"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch_geometric.data import Data
 
 from gnndiff.errors import ConfigError, DamagedFileError, GNNDiffError, RunFolderError
 from gnndiff.files import check_seal, read_json, seal, write_json, write_tensors
-from gnndiff.generators.modules import UNREADABLE, loaded
+from gnndiff.generators.modules import UNREADABLE
 from gnndiff.targets import Target, find
 from gnndiff.targets.build import Preparations, build
 from gnndiff.zoo.vectors import ParameterLayout
@@ -22,19 +22,16 @@ from graphtasks import GraphTask, GraphTasksError
 from graphtasks.files import explained
 
 if TYPE_CHECKING:
-    from gnndiff.generators import Generator
-    from gnndiff.generators.graph_encoder import GraphEncoder
+    from gnndiff.generators import LatentGenerator
 
 INDEX = "model_index.json"
 BUFFERS = "buffers.safetensors"
-ENCODER = "graph_encoder"
-WEIGHTS = "diffusion_pytorch_model.safetensors"
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True)
 class GNNDiffPipeline:
-    """Generates networks, for a graph and for the validation score that they should reach.
+    """Generates networks for the validation score that they should reach.
 
     Args:
         generator: Generates vectors.
@@ -43,22 +40,19 @@ class GNNDiffPipeline:
             checkpoint.
         info: Facts about zoo and training, for the reader, with the names of `task` and `model` and the `setting` of
             the networks.
-        graph_encoder: Makes the condition of a graph, where graphs are part of it.
         target: The model, where it is none that `info` names.
     """
 
-    generator: Generator
+    generator: LatentGenerator
     layout: ParameterLayout
     buffers: dict[str, Tensor]
     info: dict[str, Any]
-    graph_encoder: GraphEncoder | None = None
     target: Target | None = field(default=None, compare=False)
 
     def generate(
         self,
         n: int,
         *,
-        data: Data | None = None,
         val: float | None = None,
         generator: torch.Generator | None = None,
         **options: Any,
@@ -67,15 +61,15 @@ class GNNDiffPipeline:
 
         Args:
             n: How many.
-            data: Graph with as many features as that of the run, by default the latter.
-            val: Validation score to aim at, by default the best in the zoo.
+            val: Validation score to aim at, by default the best in the zoo. One outside of the zoo's becomes the
+                nearest of these.
             generator: Source of randomness, on the CPU.
             **options: Of the generator, such as `guidance` and `steps` of latent diffusion.
 
         Raises:
-            ConfigError: A number is NaN, infinite or too small, or the graph is of another form.
+            ConfigError: A number is NaN, infinite or too small.
         """
-        vectors = self.sample(n, data=data, val=val, generator=generator, **options)
+        vectors = self.sample(n, val=val, generator=generator, **options)
         states = self.layout.unflatten(vectors)
         return [
             {**{name: tensor[i].clone() for name, tensor in states.items()}, **self.buffers}
@@ -86,13 +80,12 @@ class GNNDiffPipeline:
         self,
         n: int,
         *,
-        data: Data | None = None,
         val: float | None = None,
         generator: torch.Generator | None = None,
         **options: Any,
     ) -> Tensor:
         """Parameter vectors (n, P); arguments as of :meth:`generate`."""
-        return self.generator.sample(n, condition=self._condition(data, val), rng=generator, **options)
+        return self.generator.sample(n, condition=self._condition(val), rng=generator, **options)
 
     def build(self, task: GraphTask) -> tuple[nn.Module, GraphTask]:
         """A module that generated states load into, and the task with what it needs of its graphs.
@@ -111,23 +104,13 @@ class GNNDiffPipeline:
         prepared = Preparations(target, task)(self.info["setting"])
         return build(target, prepared, self.info["setting"], 0, torch.device("cpu")), prepared
 
-    def _condition(self, data: Data | None, val: float | None) -> Tensor | None:
-        if data is None and val is None:
+    def _condition(self, val: float | None) -> Tensor | None:
+        if val is None:
             return None
-        wanted: Tensor = self.generator.wanted.clone()  # type: ignore[attr-defined]
-        if val is not None:
-            wanted[-1] = float(val)
-        if data is not None:
-            if self.graph_encoder is None:
-                raise ConfigError("this generator has no graph in its condition: leave `data` out")
-            expected = self.graph_encoder.config["num_features"]
-            if data.num_features != expected:
-                raise ConfigError(f"got a graph with {data.num_features} features, expected {expected} as in training")
-            if not bool(data.x.isfinite().all()):
-                raise ConfigError("got a graph with NaN or infinite features, expected finite ones")
-            wanted[:-1] = self.graph_encoder.embed(data.x, data.edge_index)
-        if not bool(wanted.isfinite().all()):
+        if not math.isfinite(val):
             raise ConfigError(f"got val={val}, expected a finite score")
+        wanted = self.generator.wanted.clone()
+        wanted[-1] = float(val)
         return wanted
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
@@ -143,16 +126,11 @@ class GNNDiffPipeline:
         if not empty and not _holds_pipeline(folder):
             raise RunFolderError(f"{folder} holds something else than a pipeline: use another folder, or an empty one")
         self.generator.save_pretrained(folder)
-        if self.graph_encoder is not None:
-            (folder / ENCODER).mkdir(exist_ok=True)
-            write_json(folder / ENCODER / "config.json", self.graph_encoder.config)
-            write_tensors(folder / ENCODER / WEIGHTS, self.graph_encoder.state_dict())
         write_tensors(folder / BUFFERS, self.buffers)
         index = {
             "_class_name": type(self).__name__,
             "format": FORMAT,
             "generator": self.generator.name,
-            "graph_encoder": self.graph_encoder is not None,
             "shapes": {name: list(shape) for name, shape in self.layout.shapes.items()},
             "info": self.info,
         }
@@ -172,7 +150,6 @@ class GNNDiffPipeline:
             DamagedFileError: A file is missing or damaged.
         """
         from gnndiff.generators import GENERATORS
-        from gnndiff.generators.graph_encoder import GraphEncoder
 
         folder = Path(folder)
         if not (folder / INDEX).is_file():
@@ -183,16 +160,11 @@ class GNNDiffPipeline:
             if missing:
                 raise ValueError(f"{missing[0]} is missing")
             index = read_json(folder / INDEX)
-            encoder = None
-            if index["graph_encoder"]:
-                config = read_json(folder / ENCODER / "config.json")
-                encoder = loaded(GraphEncoder, config, load_file(folder / ENCODER / WEIGHTS))
             return cls(
                 generator=GENERATORS[index["generator"]].from_pretrained(folder),
                 layout=ParameterLayout({name: tuple(shape) for name, shape in index["shapes"].items()}),
                 buffers=load_file(folder / BUFFERS),
                 info=index["info"],
-                graph_encoder=encoder,
                 target=target,
             )
         except (GNNDiffError, GraphTasksError, *UNREADABLE) as error:

@@ -1,8 +1,9 @@
-"""Tests that every target must pass, to be inherited by a test class of your own."""
+"""Tests that every target or generator must pass, to be inherited by a test class of your own."""
 
 from __future__ import annotations
 
 import copy
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,9 +14,12 @@ from torch_geometric.data import Batch, Data
 
 from gnndiff.errors import ConfigError
 from gnndiff.evaluation import Evaluator, stack
+from gnndiff.generators import Generator
+from gnndiff.generators.conditions import ZooConditions
 from gnndiff.targets.base import Setting, Target, architecture, check_kind, check_space, corner, full_space, of_build
 from gnndiff.targets.base import preparation as preparation_of
 from gnndiff.zoo.alignment import TOLERANCE, align, check_alignment
+from gnndiff.zoo.zoo import Zoo
 from graphtasks import GraphTask, seeded
 from graphtasks.batches import decode, forward
 from graphtasks.task import KINDS
@@ -162,6 +166,59 @@ class TargetTestCase(ABC):
                 yield task, setting
 
 
+class GeneratorTestCase(ABC):
+    """Tests of a generator on a zoo, which pytest runs in a class that is derived from it."""
+
+    @abstractmethod
+    def create_generator(self) -> Generator:
+        """A generator that has learned nothing yet."""
+
+    @abstractmethod
+    def create_zoo(self) -> Zoo:
+        """A small zoo of several trainings."""
+
+    def test_vectors_are_finite_and_load(self) -> None:
+        """Each vector that is drawn is a network of the architecture."""
+        zoo, generator = self._fitted()
+        vectors = generator.sample(3, rng=_rng(1))
+        assert vectors.shape == (3, zoo.layout.size)
+        assert vectors.isfinite().all()
+        for state in zoo.states(vectors):
+            zoo.evaluator.module.load_state_dict(state, strict=True)
+
+    def test_seeds_fix_what_is_drawn(self) -> None:
+        """The same seeds give the same vectors, other ones others, and torch's own generator stays as it is."""
+        zoo = self.create_zoo()
+        before = torch.get_rng_state()
+        first, second = (self._fitted(zoo)[1].sample(3, rng=_rng(1)) for _ in range(2))
+        assert torch.equal(first, second)
+        assert not torch.equal(first, self._fitted(zoo)[1].sample(3, rng=_rng(2)))
+        assert torch.equal(torch.get_rng_state(), before)
+
+    def test_what_was_saved_draws_the_same(self) -> None:
+        """A folder of JSON and safetensors holds all that was learned."""
+        _, generator = self._fitted()
+        with tempfile.TemporaryDirectory() as folder:
+            generator.save_pretrained(folder)
+            loaded = type(generator).from_pretrained(folder)
+        assert torch.equal(loaded.sample(3, rng=_rng(1)), generator.sample(3, rng=_rng(1)))
+
+    def test_no_vectors_are_refused(self) -> None:
+        """The error names the number."""
+        generator = self._fitted()[1]
+        message = ""
+        try:
+            generator.sample(0)
+        except ConfigError as error:
+            message = str(error)
+        assert "n=0" in message, f"{generator.name!r} draws no vectors: {message}"
+
+    def _fitted(self, zoo: Zoo | None = None) -> tuple[Zoo, Generator]:
+        zoo = self.create_zoo() if zoo is None else zoo
+        conditions = ZooConditions.of_scores(zoo.scores, zoo.metric)
+        return zoo, self.create_generator().fit(zoo, conditions, rng=_rng(0))
+
+
 def corners(space: Any) -> tuple[Setting, Setting]:
     """The first choices of a space, and the last."""
     return corner(space, 0), corner(space, -1)
@@ -190,6 +247,10 @@ def without_matrices(graph: Data) -> Data:
         if isinstance(value, Tensor) and value.layout != torch.strided:
             del graph[name]
     return graph
+
+
+def _rng(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
 
 
 def _refusal(target: Target, task: GraphTask) -> str:

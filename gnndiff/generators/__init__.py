@@ -1,8 +1,36 @@
 """Generators of parameter vectors."""
 
+from gnndiff.errors import ConfigError
 from gnndiff.generators.base import Generator
+from gnndiff.generators.gaussian import Gaussian
+from gnndiff.generators.latent import LatentGenerator
 from gnndiff.generators.latent_diffusion import LatentDiffusion
+from gnndiff.generators.members import KernelDensity, Mixture
 
-GENERATORS: dict[str, type[Generator]] = {LatentDiffusion.name: LatentDiffusion}
+GENERATORS: dict[str, type[LatentGenerator]] = {
+    cls.name: cls for cls in (Gaussian, KernelDensity, Mixture, LatentDiffusion)
+}
+"""Generators by name, the simplest first."""
 
-__all__ = ["GENERATORS", "Generator", "LatentDiffusion"]
+
+def find(name: str) -> type[LatentGenerator]:
+    """The generator with a name.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    if name not in GENERATORS:
+        raise ConfigError(f"no generator is called {name!r}: use one of {', '.join(GENERATORS)}")
+    return GENERATORS[name]
+
+
+__all__ = [
+    "GENERATORS",
+    "Gaussian",
+    "Generator",
+    "KernelDensity",
+    "LatentDiffusion",
+    "LatentGenerator",
+    "Mixture",
+    "find",
+]

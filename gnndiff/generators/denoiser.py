@@ -6,6 +6,9 @@ import torch
 from diffusers.models.embeddings import TimestepEmbedding, Timesteps
 from torch import Tensor, nn
 
+STEPS = 1000
+"""Time steps of the noise schedule."""
+
 
 class Block(nn.Module):
     """A residual layer whose shift, scale and gate come from the embedding (adaLN-Zero, arXiv:2212.09748)."""
@@ -25,7 +28,13 @@ class Block(nn.Module):
 
 
 class Denoiser(nn.Module):
-    r"""Residual network :math:`\epsilon(z_t, t, c)` with the time step and the condition in every block.
+    r"""What a network adds to the best prediction of the noise in a Gaussian.
+
+    .. math::
+        \epsilon(z_t, t, c) = \frac{\sqrt{1 - \bar\alpha_t}}{\bar\alpha_t v + 1 - \bar\alpha_t}\, z_t + f(z_t, t, c)
+
+    The first term is the conditional mean of the noise where latents are Gaussian with variances v; the last layer of
+    the residual network f starts at zero. Untrained, the denoiser is that of the Gaussian.
 
     Args:
         latent_dim: Size k of a latent vector.
@@ -34,9 +43,14 @@ class Denoiser(nn.Module):
         blocks: Number of residual blocks.
     """
 
+    variances: Tensor
+    levels: Tensor
+
     def __init__(self, latent_dim: int, condition_dim: int, width: int = 128, blocks: int = 3) -> None:
         super().__init__()
         self.config = {"latent_dim": latent_dim, "condition_dim": condition_dim, "width": width, "blocks": blocks}
+        self.register_buffer("variances", torch.ones(latent_dim))
+        self.register_buffer("levels", torch.ones(STEPS))
         self.time = Timesteps(width, flip_sin_to_cos=True, downscale_freq_shift=0)
         self.time_embedding = TimestepEmbedding(width, width)
         self.condition = nn.Linear(condition_dim, width)
@@ -52,7 +66,7 @@ class Denoiser(nn.Module):
 
         Args:
             latents: Noisy latents (B, k).
-            steps: Time step of each sample (B,).
+            steps: Time step of each sample (B,), from 0 to 999; some schedulers have steps between them.
             condition: Conditions (B, C).
             known: Whether each sample may see its condition (B,), bool.
         """
@@ -61,4 +75,11 @@ class Denoiser(nn.Module):
         h = self.first(latents)
         for block in self.blocks:
             h = block(h, embedding)
-        return self.last(h)
+        return self.gaussian(latents, steps) + self.last(h)
+
+    def gaussian(self, latents: Tensor, steps: Tensor) -> Tensor:
+        """The conditional mean (B, k) of the noise of a Gaussian; arguments as of :meth:`forward`."""
+        below = steps.floor().long().clamp(0, STEPS - 1)
+        part = (steps - below).to(self.levels)
+        left = torch.lerp(self.levels[below], self.levels[(below + 1).clamp(max=STEPS - 1)], part).unsqueeze(-1)
+        return (1 - left).sqrt() / (left * self.variances + 1 - left) * latents

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any, cast
 
 import torch
@@ -12,16 +15,24 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from gnndiff.config import Method
 from gnndiff.errors import ConfigError
-from gnndiff.generators.denoiser import Denoiser
+from gnndiff.generators.denoiser import STEPS, Denoiser
+from gnndiff.generators.trainings import pick
 from gnndiff.progress import Advance
 from graphtasks.randomness import seeded
 
 REPORTS = 20
+"""Reports of a training, and checks of its held-out error."""
+
+PATIENCE = 5
+"""Checks without a better held-out error that end a training."""
+
+CHECKED = 1024
+"""Noisy latents, at least, of a held-out error."""
 
 
 def noise_schedule() -> DDPMScheduler:
     """The noise schedule of training: 1000 steps, linear, and no clipping, which latents would not survive."""
-    return DDPMScheduler(num_train_timesteps=1000, clip_sample=False)
+    return DDPMScheduler(num_train_timesteps=STEPS, clip_sample=False)
 
 
 def sampler(name: str, schedule: Any) -> Any:
@@ -39,48 +50,141 @@ def sampler(name: str, schedule: Any) -> Any:
     return cast(Any, cls).from_config(schedule.config, timestep_spacing="trailing")
 
 
-def train_denoiser(
-    latents: Tensor,
-    condition: Tensor,
-    steps: int,
-    generator: torch.Generator,
-    method: Method,
-    advance: Advance = lambda text: None,
-) -> Denoiser:
-    """Train a denoiser by predicting noise, with the condition hidden from some samples for guidance.
+@dataclass(frozen=True)
+class Data:
+    """Latents to learn from.
 
     Args:
         latents: Standardised latents (n, k).
         condition: Standardised conditions (n, C).
+        members: The training of each.
+        variances: Variances (k,) of the Gaussian to begin with.
+    """
+
+    latents: Tensor
+    condition: Tensor
+    members: Sequence[int]
+    variances: Tensor
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """How well whole trainings that were left out are described.
+
+    Args:
+        steps: Optimisation steps with the least error, 0 where there was nothing to learn beyond the Gaussian.
+        error: Mean squared error of the predicted noise after so many steps.
+        gaussian: The same of the Gaussian.
+    """
+
+    steps: int
+    error: float
+    gaussian: float
+
+
+def train_denoiser(
+    data: Data,
+    steps: int,
+    generator: torch.Generator,
+    method: Method,
+    advance: Advance = lambda text: None,
+    *,
+    until: int | None = None,
+) -> Denoiser:
+    """Train a denoiser by predicting noise, with the condition hidden from some samples for guidance.
+
+    Args:
+        data: What to learn from.
         steps: Optimisation steps.
         generator: Source of all randomness, on the CPU.
         method: Batch size, learning rate and the like.
-        advance: Called `REPORTS` times with the loss.
+        advance: Called at most `REPORTS` times with the loss.
+        until: Step to stop at before the last, 0 for the Gaussian.
 
     Returns:
         The exponential moving average of the denoiser over training.
     """
-    schedule, size = noise_schedule(), method.batch_size
+    denoiser = _untrained(data, generator)
+    found = denoiser
+    for step, loss, average in islice(_training(denoiser, data, steps, generator, method), until):
+        if (step * REPORTS) // steps > ((step - 1) * REPORTS) // steps:
+            advance(f"loss {float(loss):.3f}")
+        found = average
+    return found.eval()
+
+
+def held_out_steps(
+    data: Data, latents: Tensor, condition: Tensor, steps: int, generator: torch.Generator, method: Method
+) -> HeldOut:
+    """The number of optimisation steps with the least error on latents (m, k) of other trainings.
+
+    The error is on the same noise at each of `REPORTS` checks. Training ends after five without a better one.
+
+    Args:
+        data: What to learn from.
+        latents: Latents (m, k) to predict noise in.
+        condition: Their standardised conditions (m, C).
+        steps: Optimisation steps at most.
+        generator: Source of all randomness, on the CPU.
+        method: Batch size, learning rate and the like.
+    """
+    schedule = noise_schedule()
+    each = -(-CHECKED // len(latents))
+    latents, condition = latents.repeat(each, 1), condition.repeat(each, 1)
+    noise = torch.randn(latents.shape, generator=generator).to(latents)
+    times = torch.linspace(0, STEPS - 1, len(latents)).long()[torch.randperm(len(latents), generator=generator)]
+    times = times.to(latents.device)
+    noisy = schedule.add_noise(latents, noise, times)  # type: ignore[attr-defined]
+    known = torch.ones(len(latents), dtype=torch.bool, device=latents.device)
+
+    @torch.no_grad()
+    def error(denoiser: Denoiser) -> float:
+        return float(nn.functional.mse_loss(denoiser(noisy, times, condition, known), noise))
+
+    denoiser = _untrained(data, generator)
+    gaussian = error(denoiser)
+    found, checks = HeldOut(0, gaussian, gaussian), 0
+    for step, _, average in _training(denoiser, data, steps, generator, method):
+        if (step * REPORTS) // steps == ((step - 1) * REPORTS) // steps:
+            continue
+        checks, got = checks + 1, error(average)
+        if got < found.error:
+            found, checks = HeldOut(step, got, gaussian), 0
+        if checks == PATIENCE:
+            break
+    return found
+
+
+def _untrained(data: Data, generator: torch.Generator) -> Denoiser:
+    """The denoiser of the Gaussian."""
     with seeded(int(torch.randint(2**31, (), generator=generator))):
-        denoiser = Denoiser(latents.size(1), condition.size(1)).to(latents.device)
+        denoiser = Denoiser(data.latents.size(1), data.condition.size(1))
+    denoiser.variances.copy_(data.variances)
+    denoiser.levels.copy_(noise_schedule().alphas_cumprod)  # type: ignore[attr-defined]
+    return denoiser.to(data.latents.device)
+
+
+def _training(
+    denoiser: Denoiser, data: Data, steps: int, generator: torch.Generator, method: Method
+) -> Iterator[tuple[int, Tensor, Denoiser]]:
+    """The number, the loss, and the moving average of the denoiser after each step."""
+    schedule, size, latents = noise_schedule(), method.batch_size, data.latents
     average = AveragedModel(denoiser, multi_avg_fn=get_ema_multi_avg_fn(method.average_decay))
     optimizer = torch.optim.AdamW(denoiser.parameters(), lr=method.learning_rate)
     decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    for step in range(steps):
-        index = torch.randint(len(latents), (size,), generator=generator)
+    for step in range(1, steps + 1):
+        index = pick(data.members, size, generator).to(latents.device)
         noise = torch.randn(size, latents.size(1), generator=generator).to(latents)
-        times = torch.randint(1000, (size,), generator=generator).to(latents.device)
+        times = torch.randint(STEPS, (size,), generator=generator).to(latents.device)
         known = (torch.rand(size, generator=generator) >= method.condition_drop).to(latents.device)
         noisy = schedule.add_noise(latents[index], noise, times)  # type: ignore[attr-defined]
-        loss = nn.functional.mse_loss(denoiser(noisy, times, condition[index], known), noise)
+        loss = nn.functional.mse_loss(denoiser(noisy, times, data.condition[index], known), noise)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         decay.step()
         average.update_parameters(denoiser)
-        if (step + 1) * REPORTS // steps > step * REPORTS // steps:
-            advance(f"loss {loss.item():.3f}")
-    return cast(Denoiser, average.module).eval()
+        yield step, loss.detach(), cast(Denoiser, average.module)
 
 
 @torch.no_grad()

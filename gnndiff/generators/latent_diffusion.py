@@ -11,30 +11,35 @@ from safetensors.torch import load_file
 from torch import Tensor
 from typing_extensions import Self
 
-from gnndiff.config import Method
 from gnndiff.errors import ConfigError
 from gnndiff.files import read_json, write_json, write_tensors, write_text
-from gnndiff.generators.autoencoder import ParameterAutoencoder
-from gnndiff.generators.base import Generator
-from gnndiff.generators.conditions import Standardised, ZooConditions
+from gnndiff.generators.gaussian import shrunk_variances
+from gnndiff.generators.latent import WEIGHTS, LatentGenerator, check_count
 from gnndiff.generators.modules import loaded
 from gnndiff.progress import Advance
 from gnndiff.zoo.zoo import Zoo
 
 if TYPE_CHECKING:
+    from gnndiff.generators.autoencoder import ParameterAutoencoder
     from gnndiff.generators.denoiser import Denoiser
+    from gnndiff.generators.diffusion import Data
 
-WEIGHTS = "diffusion_pytorch_model.safetensors"
+
+NOTHING = "nothing beyond mean and covariance"
+"""Fact of a generator that is the Gaussian of the trainings."""
 
 
-class LatentDiffusion(Generator):
-    """Denoising diffusion of the latents of parameter vectors, conditioned on a graph and a validation score.
+class LatentDiffusion(LatentGenerator):
+    """Denoising diffusion of the latents of parameter vectors, as a residual to the Gaussian of the trainings.
 
+    Whole trainings are held out to find the number of optimisation steps with the least error on them; then it is
+    trained on all for as many. Where that number is 0, or where trainings are too few to hold one out, the generator is
+    the Gaussian, whatever its budget, and `facts` say so.
     Sources: "Diffusing to the Top" (https://arxiv.org/abs/2410.05697), with classifier-free guidance
     (https://arxiv.org/abs/2207.12598).
 
     Args:
-        steps: Optimisation steps of the denoiser.
+        steps: Optimisation steps of the denoiser at most.
         method: Constants of training and sampling.
         device: Device of training.
 
@@ -44,47 +49,34 @@ class LatentDiffusion(Generator):
 
     name = "latent-diffusion"
 
-    autoencoder: ParameterAutoencoder
     denoiser: Denoiser
-    standardised: Standardised
-    wanted: Tensor
     scheduler: Any
 
-    def __init__(self, steps: int = 1500, method: Method = Method(), device: str = "cpu") -> None:  # noqa: B008 - frozen
-        self.steps, self.method, self.device = steps, method, device
-
-    def fit(
-        self, zoo: Zoo, conditions: ZooConditions, *, rng: torch.Generator, advance: Advance = lambda text: None
-    ) -> Self:
-        """Fit the autoencoder, then train the denoiser on its latents."""
+    def _learn(self, zoo: Zoo, values: Tensor, unseen: Tensor, rng: torch.Generator, advance: Advance) -> None:
         from gnndiff.generators import diffusion
 
-        self.autoencoder = ParameterAutoencoder.fit(zoo.vectors, zoo.layout, self.method.energy)
-        self.standardised = Standardised.over(conditions.values)
-        self.wanted = conditions.wanted
-        self.denoiser = diffusion.train_denoiser(
-            self.autoencoder.encode(zoo.vectors).to(self.device),
-            self.standardised(conditions.values).to(self.device),
-            self.steps,
-            rng,
-            self.method,
-            advance,
-        ).cpu()
+        conditions = self.standardised(values)
+        found = diffusion.HeldOut(0, float("nan"), float("nan"))
+        if unseen.any():
+            part = self._autoencoder(zoo, ~unseen)
+            held = part.encode(zoo.vectors[unseen]).to(self.device), conditions[unseen].to(self.device)
+            data = self._data(zoo, part, conditions, ~unseen)
+            found = diffusion.held_out_steps(data, *held, self.steps, rng, self.method)
+        data = self._data(zoo, self.autoencoder, conditions, torch.ones_like(unseen))
+        denoiser = diffusion.train_denoiser(data, self.steps, rng, self.method, advance, until=found.steps)
+        self.denoiser = denoiser.cpu()
         self.scheduler = diffusion.sampler(self.method.scheduler, diffusion.noise_schedule())
-        return self
+        self.facts |= {"steps": found.steps, "learned": "beyond mean and covariance" if found.steps else NOTHING}
+        if unseen.any():
+            self.facts |= {"held_out_error": found.error, "held_out_error_of_gaussian": found.gaussian}
 
-    def sample(
-        self, n: int, *, condition: Tensor | None = None, rng: torch.Generator | None = None, **options: Any
-    ) -> Tensor:
-        """Draw parameter vectors (n, P).
+    def _data(self, zoo: Zoo, autoencoder: ParameterAutoencoder, conditions: Tensor, seen: Tensor) -> Data:
+        from gnndiff.generators.diffusion import Data
 
-        Args:
-            n: How many.
-            condition: What they are for (C,).
-            rng: Source of randomness, on the CPU.
-            **options: `guidance` and `steps`, instead of those of the method.
-        """
-        return self.autoencoder.decode(self.sample_latents(n, condition=condition, rng=rng, **options))
+        latents = autoencoder.encode(zoo.vectors[seen])
+        members = [member for member, mine in zip(zoo.members, seen.tolist(), strict=True) if mine]
+        variances = shrunk_variances(autoencoder, latents, members)
+        return Data(latents.to(self.device), conditions[seen].to(self.device), members, variances)
 
     def sample_latents(
         self,
@@ -95,14 +87,26 @@ class LatentDiffusion(Generator):
         guidance: float | None = None,
         steps: int | None = None,
     ) -> Tensor:
-        """Draw latents (n, k); arguments as of :meth:`sample`."""
+        """Draw latents (n, k).
+
+        Args:
+            n: How many.
+            condition: What they are for (C,). A score outside of the zoo's becomes the nearest of these.
+            rng: Source of randomness, on the CPU.
+            guidance: Instead of that of the method.
+            steps: Denoising steps, instead of those of the method.
+
+        Raises:
+            ConfigError: A number is too small, NaN or infinite.
+        """
         from gnndiff.generators.diffusion import sample
 
+        check_count(n)
         guidance = self.method.guidance if guidance is None else float(guidance)
         steps = self.method.sampling_steps if steps is None else steps
         condition = self.wanted if condition is None else condition
-        if n < 1 or steps < 1:
-            raise ConfigError(f"got n={n} and steps={steps}, expected at least 1 for both")
+        if steps < 1:
+            raise ConfigError(f"got steps={steps}, expected at least 1")
         if not torch.isfinite(torch.tensor(guidance)) or not bool(condition.isfinite().all()):
             raise ConfigError("got a guidance or a condition that is NaN or infinite, expected finite numbers")
         conditions = self.standardised(condition.expand(n, -1))
@@ -110,24 +114,13 @@ class LatentDiffusion(Generator):
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write autoencoder, denoiser and scheduler, in the layout of diffusers."""
+        super().save_pretrained(folder)
         folder = Path(folder)
-        for part in ("scheduler", "denoiser", "parameters"):
+        for part in ("scheduler", "denoiser"):
             (folder / part).mkdir(parents=True, exist_ok=True)
         write_text(folder / "scheduler" / "scheduler_config.json", self.scheduler.to_json_string())
         write_json(folder / "denoiser" / "config.json", self.denoiser.config)
         write_tensors(folder / "denoiser" / WEIGHTS, self.denoiser.state_dict())
-        config = {
-            "reconstruction_error": self.autoencoder.reconstruction_error,
-            "steps": self.steps,
-            "method": vars(self.method),
-        }
-        write_json(folder / "parameters" / "config.json", config)
-        tensors = {
-            **{name: getattr(self.autoencoder, name) for name in ("mean", "scale", "basis")},
-            **{f"condition.{name}": getattr(self.standardised, name) for name in ("mean", "std")},
-            "condition.wanted": self.wanted,
-        }
-        write_tensors(folder / "parameters" / WEIGHTS, tensors)
 
     @classmethod
     def from_pretrained(cls, folder: str | os.PathLike[str]) -> Self:
@@ -135,19 +128,16 @@ class LatentDiffusion(Generator):
         from gnndiff.generators import diffusion
         from gnndiff.generators.denoiser import Denoiser
 
-        folder = Path(folder)
-        config = read_json(folder / "parameters" / "config.json")
-        tensors = load_file(folder / "parameters" / WEIGHTS)
-        generator = cls(config["steps"], Method.from_json(config["method"]))
-        generator.autoencoder = ParameterAutoencoder(
-            **{name: tensors[name] for name in ("mean", "scale", "basis")},
-            reconstruction_error=config["reconstruction_error"],
-        )
-        generator.standardised = Standardised(tensors["condition.mean"], tensors["condition.std"])
-        generator.wanted = tensors["condition.wanted"]
+        generator, folder = super().from_pretrained(folder), Path(folder)
         own = read_json(folder / "denoiser" / "config.json")
         generator.denoiser = loaded(Denoiser, own, load_file(folder / "denoiser" / WEIGHTS))
         scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
         generator.scheduler = diffusion.sampler(scheduler["_class_name"], diffusion.noise_schedule())
         generator.scheduler = type(generator.scheduler).from_pretrained(folder / "scheduler")
         return generator
+
+    def _own_tensors(self) -> dict[str, Tensor]:
+        return {}
+
+    def _set_tensors(self, tensors: dict[str, Tensor]) -> None:
+        pass

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from gnndiff.generators.latent_diffusion import LatentDiffusion
+from gnndiff.generators import LatentGenerator
 from gnndiff.runs.folder import Run
 from gnndiff.runs.generate import Candidates
 from gnndiff.zoo.zoo import Zoo
@@ -28,7 +28,7 @@ class Material:
 
     run: Run
     zoo: Zoo
-    generator: LatentDiffusion
+    generator: LatentGenerator
     candidates: Candidates
 
     def seconds(self, *stages: str) -> float:

@@ -8,7 +8,6 @@ from time import perf_counter
 from typing import Any
 
 from gnndiff.files import SEAL, write_json
-from gnndiff.generators.latent_diffusion import LatentDiffusion
 from gnndiff.pipeline import GNNDiffPipeline
 from gnndiff.rows import ROWS, Material, Outcome
 from gnndiff.runs.collect import load_zoo
@@ -32,7 +31,6 @@ def compare(run: Run) -> dict[str, Any]:
         candidates, zoo = load_candidates(run), load_zoo(run)
         run.require("train")
         generator = GNNDiffPipeline.from_pretrained(run.folder / "generator").generator
-        assert isinstance(generator, LatentDiffusion)
         material = Material(run, zoo, generator, candidates)
         outcomes = {row.name: row.outcome(material) for row in ROWS if row.applies(run)}
         best = _best(material, outcomes)

@@ -11,17 +11,15 @@ from torch import Tensor
 
 from gnndiff.errors import DamagedFileError
 from gnndiff.files import SEAL, new_folder, write_tensors
+from gnndiff.generators import find
 from gnndiff.generators.conditions import ZooConditions
-from gnndiff.generators.latent_diffusion import LatentDiffusion
 from gnndiff.pipeline import GNNDiffPipeline
 from gnndiff.progress import progress
-from gnndiff.runs.collect import load_zoo, view
+from gnndiff.runs.collect import load_zoo
 from gnndiff.runs.folder import Run
 from gnndiff.scores import best, order
 from gnndiff.targets.base import check_setting, training_names
-from gnndiff.zoo.zoo import Zoo
-from graphtasks import FitConfig, Metric, fit
-from graphtasks.randomness import seeded
+from graphtasks import Metric
 
 
 def train(run: Run) -> None:
@@ -35,8 +33,8 @@ def train(run: Run) -> None:
         progress("train", diffusion.REPORTS, quiet=run.config.quiet) as advance,
     ):
         zoo = load_zoo(run)
-        conditions, encoder = _conditions(run, zoo)
-        generator = LatentDiffusion(run.limits.generator_steps, run.method, str(run.device))
+        conditions = ZooConditions.of_scores(zoo.scores, run.task.metric)
+        generator = find(run.config.generator)(run.limits.generator_steps, run.method, str(run.device))
         generator.fit(zoo, conditions, rng=run.generator("denoiser"), advance=advance)
         info = {
             "task": run.task.name,
@@ -50,28 +48,11 @@ def train(run: Run) -> None:
             "relative_spread": float((zoo.vectors - generator.autoencoder.mean).norm() / zoo.vectors.norm()),
             "effective_rank": zoo.effective_rank,
             "latent_dim": generator.autoencoder.latent_dim,
-            "reconstruction_error": generator.autoencoder.reconstruction_error,
+            **generator.facts,
         }
         whole = zoo.states(zoo.vectors[:1])[0]
         buffers = {name: tensor.cpu() for name, tensor in whole.items() if name not in zoo.layout.shapes}
-        GNNDiffPipeline(generator, zoo.layout, buffers, info, encoder).save_pretrained(folder)
-
-
-def _conditions(run: Run, zoo: Zoo):  # type: ignore[no-untyped-def]
-    """Conditions of the checkpoints, and the graph encoder, which only classes of nodes of one graph can train."""
-    from gnndiff.generators.graph_encoder import GraphEncoder
-
-    if run.task.kind != "node" or run.task.many or run.config.neighbors or run.config.clusters:
-        return ZooConditions.of_scores(zoo.scores, run.task.metric), None
-    with seeded(run.seed("graph encoder")):
-        encoder = GraphEncoder(run.task.num_features, run.task.num_classes)
-    config = FitConfig(epochs=run.method.encoder_epochs, seed=run.seed("graph encoder"))
-    fit(encoder, run.task, run.config.split, config)
-    views = {member: view(run, member).graph() for member in set(zoo.members)}
-    embedded = {member: encoder.embed(graph.x, graph.edge_index) for member, graph in views.items()}
-    graphs = torch.stack([embedded[member] for member in zoo.members])
-    whole = encoder.embed(run.task.graph().x, run.task.graph().edge_index)
-    return ZooConditions.of_graphs(graphs, whole, zoo.scores, run.task.metric), encoder
+        GNNDiffPipeline(generator, zoo.layout, buffers, info).save_pretrained(folder)
 
 
 @dataclass(frozen=True)
@@ -107,7 +88,6 @@ def generate(run: Run) -> None:
         )
         evaluator = run.evaluator(pipeline.info["setting"]).with_buffers(pipeline.buffers)
         generator = pipeline.generator
-        assert isinstance(generator, LatentDiffusion)
         latents, vals = [], []
         with progress("generate", run.limits.resamplings, quiet=run.config.quiet) as advance:
             for draw in range(run.limits.resamplings):

@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from gnndiff.config import Method
@@ -11,8 +12,12 @@ def scheduler(name="DDIMScheduler"):
     return diffusion.sampler(name, diffusion.noise_schedule())
 
 
+def data_of(latents, condition):
+    return diffusion.Data(latents, condition, range(len(latents)), latents.square().mean(dim=0))
+
+
 def train_denoiser(latents, condition, steps, generator):
-    return diffusion.train_denoiser(latents, condition, steps, generator, METHOD)
+    return diffusion.train_denoiser(data_of(latents, condition), steps, generator, METHOD)
 
 
 def mixture(n, generator):
@@ -59,3 +64,58 @@ def test_same_seed_same_denoiser_and_samples():
     state = torch.get_rng_state()
     assert torch.equal(once(), once())
     assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("size", [2, 100])
+@pytest.mark.parametrize("name", ["DDIMScheduler", "DDPMScheduler", "EulerDiscreteScheduler"])
+def test_untrained_it_samples_the_gaussian(name, size):
+    generator = torch.Generator().manual_seed(0)
+    variances = torch.linspace(0.2, 3, size)
+    data = diffusion.Data(torch.randn(16, size), torch.zeros(16, 1), range(16), variances)
+    denoiser = diffusion.train_denoiser(data, 100, generator, METHOD, until=0)
+    drawn = sample(denoiser, scheduler(name), torch.zeros(4000, 1), steps=100, generator=generator)
+    torch.testing.assert_close(drawn.mean(dim=0) / variances.sqrt(), torch.zeros(size), atol=0.08, rtol=0)
+    torch.testing.assert_close(drawn.var(dim=0), variances, atol=0, rtol=0.12)
+
+
+def test_untrained_its_error_is_that_of_the_best_linear_denoiser():
+    generator = torch.Generator().manual_seed(0)
+    latents = torch.randn(20000, 1, generator=generator)
+    denoiser = diffusion.train_denoiser(data_of(latents, torch.zeros(20000, 1)), 1, generator, METHOD, until=0)
+    noise = torch.randn(latents.shape, generator=generator)
+    times = torch.full((20000,), 300)
+    left = diffusion.noise_schedule().alphas_cumprod[300]
+    noisy = left.sqrt() * latents + (1 - left).sqrt() * noise
+    with torch.no_grad():
+        error = (denoiser(noisy, times, torch.zeros(20000, 1), times > 0) - noise).square().mean()
+    torch.testing.assert_close(error, left, atol=0.02, rtol=0)
+
+
+def test_steps_between_whole_ones_are_taken():
+    denoiser = train_denoiser(torch.eye(3), torch.zeros(3, 1), 1, torch.Generator().manual_seed(0))
+    latents, times = torch.ones(3, 3), torch.tensor([10.0, 10.5, 11.0])
+    first, middle, last = denoiser.gaussian(latents, times)[:, 0].tolist()
+    assert first < middle < last
+
+
+def held_out_steps(draw, members, steps, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    latents, unseen = draw(members, generator), draw(members // 4, generator)
+    data = data_of(latents, torch.zeros(members, 1))
+    return diffusion.held_out_steps(data, unseen, torch.zeros(len(unseen), 1), steps, generator, METHOD)
+
+
+def test_few_gaussian_trainings_teach_nothing_beyond_the_gaussian():
+    found = held_out_steps(lambda n, rng: torch.randn(n, 12, generator=rng), 16, 200)
+    assert found.steps == 0
+    assert found.error == found.gaussian
+
+
+def test_many_trainings_of_two_modes_teach_more_than_the_gaussian():
+    def two_modes(n, rng):
+        side = 2 * torch.randint(2, (n, 1), generator=rng).float() - 1
+        return torch.cat([side, -side], dim=1) + 0.1 * torch.randn(n, 2, generator=rng)
+
+    found = held_out_steps(two_modes, 1000, 400)
+    assert found.steps > 0
+    assert found.error < 0.8 * found.gaussian

@@ -48,7 +48,7 @@ def test_latents_are_standardised_and_lossless_at_full_energy():
     torch.testing.assert_close(latents.mean(dim=0), torch.zeros(4), atol=1e-5, rtol=0)
     torch.testing.assert_close(latents.mT @ latents / 20, torch.eye(4), atol=1e-4, rtol=0)
     torch.testing.assert_close(autoencoder.decode(latents), data, atol=1e-4, rtol=0)
-    assert autoencoder.reconstruction_error < 1e-5
+    assert autoencoder.error(data) < 1e-5
 
 
 def test_reconstruction_error_is_what_the_energy_leaves():
@@ -57,8 +57,8 @@ def test_reconstruction_error_is_what_the_energy_leaves():
     assert autoencoder.latent_dim < 10
     scaled = (autoencoder.decode(autoencoder.encode(data)) - data) / autoencoder.scale
     spread = (data - data.mean(dim=0)) / autoencoder.scale
-    assert float(scaled.norm() / spread.norm()) == pytest.approx(autoencoder.reconstruction_error, rel=1e-3)
-    assert autoencoder.reconstruction_error**2 <= 0.1
+    assert float(scaled.norm() / spread.norm()) == pytest.approx(autoencoder.error(data), rel=1e-3)
+    assert autoencoder.error(data) ** 2 <= 0.1
 
 
 def test_scale_is_one_number_for_each_tensor():
@@ -73,3 +73,13 @@ def test_a_zoo_of_one_point_is_refused(noise):
     data = torch.ones(8, LAYOUT.size) + noise * torch.randn(8, LAYOUT.size)
     with pytest.raises(ZooError, match="one point"):
         ParameterAutoencoder.fit(data, LAYOUT)
+
+
+def test_trainings_weigh_the_same_however_many_snapshots_they_have():
+    data = vectors(3, rank=2)
+    repeated = data[[0, 0, 0, 1, 2]]
+    once = ParameterAutoencoder.fit(data, LAYOUT)
+    often = ParameterAutoencoder.fit(repeated, LAYOUT, members=[0, 0, 0, 1, 2])
+    torch.testing.assert_close(often.mean, once.mean)
+    covariance = [each.scale.diag() @ each.basis @ each.basis.mT @ each.scale.diag() for each in (once, often)]
+    torch.testing.assert_close(covariance[1], covariance[0], atol=1e-3, rtol=1e-3)

@@ -1,0 +1,120 @@
+"""Generators of latents, which a linear autoencoder turns into parameter vectors."""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from typing_extensions import Self
+
+from gnndiff.config import Method
+from gnndiff.errors import ConfigError
+from gnndiff.files import read_json, write_json, write_tensors
+from gnndiff.generators.autoencoder import ParameterAutoencoder
+from gnndiff.generators.base import Generator
+from gnndiff.generators.conditions import Standardised, ZooConditions
+from gnndiff.generators.trainings import held_out
+from gnndiff.progress import Advance
+from gnndiff.zoo.zoo import Zoo
+
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+
+
+class LatentGenerator(Generator):
+    """A law of the latents of parameter vectors, in which each training weighs the same.
+
+    Args:
+        steps: Optimisation steps, of those that have any.
+        method: Constants of training and sampling.
+        device: Device of training.
+
+    After :meth:`fit`, `autoencoder` and `facts` are there. The latter tell the reader how well whole trainings that
+    were left out are described.
+    """
+
+    autoencoder: ParameterAutoencoder
+    standardised: Standardised
+    wanted: Tensor
+    facts: dict[str, Any]
+
+    def __init__(self, steps: int = 1500, method: Method = Method(), device: str = "cpu") -> None:  # noqa: B008 - frozen
+        self.steps, self.method, self.device = steps, method, device
+
+    def fit(
+        self, zoo: Zoo, conditions: ZooConditions, *, rng: torch.Generator, advance: Advance = lambda text: None
+    ) -> Self:
+        """Fit the autoencoder, then the law of its latents."""
+        unseen = held_out(zoo.members, rng)
+        self.autoencoder = self._autoencoder(zoo, torch.ones_like(unseen))
+        self.standardised, self.wanted = Standardised.over(conditions.values), conditions.wanted
+        self.facts = {"reconstruction_error": None}
+        if unseen.any():
+            self.facts["reconstruction_error"] = self._autoencoder(zoo, ~unseen).error(zoo.vectors[unseen])
+        self._learn(zoo, conditions.values, unseen, rng, advance)
+        return self
+
+    def sample(
+        self, n: int, *, condition: Tensor | None = None, rng: torch.Generator | None = None, **options: Any
+    ) -> Tensor:
+        """Draw parameter vectors (n, P); options as of :meth:`sample_latents`."""
+        return self.autoencoder.decode(self.sample_latents(n, condition=condition, rng=rng, **options))
+
+    @abstractmethod
+    def sample_latents(self, n: int, *, condition: Tensor | None = None, rng: torch.Generator | None = None) -> Tensor:
+        """Draw latents (n, k)."""
+
+    @abstractmethod
+    def _learn(self, zoo: Zoo, values: Tensor, unseen: Tensor, rng: torch.Generator, advance: Advance) -> None:
+        """Learn the law of the latents; `unseen` (n,) are those of trainings to check by."""
+
+    @abstractmethod
+    def _own_tensors(self) -> dict[str, Tensor]:
+        """Tensors of the law."""
+
+    @abstractmethod
+    def _set_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """Take back what :meth:`_own_tensors` gave."""
+
+    def _autoencoder(self, zoo: Zoo, seen: Tensor) -> ParameterAutoencoder:
+        """The autoencoder of some checkpoints (n,) of a zoo."""
+        members = [member for member, mine in zip(zoo.members, seen.tolist(), strict=True) if mine]
+        return ParameterAutoencoder.fit(zoo.vectors[seen], zoo.layout, self.method.energy, members)
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """Write the autoencoder and the law as JSON and safetensors."""
+        folder = Path(folder) / "parameters"
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / "config.json", {"steps": self.steps, "method": vars(self.method), "facts": self.facts})
+        tensors = {
+            **{name: getattr(self.autoencoder, name) for name in ("mean", "scale", "basis")},
+            **{f"condition.{name}": value for name, value in vars(self.standardised).items()},
+            "condition.wanted": self.wanted,
+            **{f"law.{name}": tensor for name, tensor in self._own_tensors().items()},
+        }
+        write_tensors(folder / WEIGHTS, tensors)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | os.PathLike[str]) -> Self:
+        """Read what :meth:`save_pretrained` wrote."""
+        folder = Path(folder) / "parameters"
+        config, tensors = read_json(folder / "config.json"), load_file(folder / WEIGHTS)
+        generator = cls(config["steps"], Method.from_json(config["method"]))
+        generator.facts = config["facts"]
+        generator.autoencoder = ParameterAutoencoder(**{name: tensors[name] for name in ("mean", "scale", "basis")})
+        names = ("mean", "std", "lowest", "highest")
+        generator.standardised = Standardised(**{name: tensors[f"condition.{name}"] for name in names})
+        generator.wanted = tensors["condition.wanted"]
+        own = {name.removeprefix("law."): tensor for name, tensor in tensors.items() if name.startswith("law.")}
+        generator._set_tensors(own)
+        return generator
+
+
+def check_count(n: int) -> None:
+    """Raise `ConfigError` unless there is something to draw."""
+    if n < 1:
+        raise ConfigError(f"got n={n}, expected at least 1")
