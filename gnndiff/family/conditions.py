@@ -11,7 +11,7 @@ from torch_geometric.data import Data
 
 from dmdgnn import spectrum_embedding
 from gnndiff.errors import ConfigError
-from gnndiff.generators.graph_encoder import GraphEncoder
+from gnndiff.family.graph_encoder import GraphEncoder
 from graphtasks import GraphTask
 from graphtasks.randomness import seeded
 

@@ -77,8 +77,9 @@ class FamilyGenerator:
         for residual in (True, False):
             rng = torch.Generator().manual_seed(seed)
             wanted = regression.residuals if residual else targets
-            zoo = SimpleNamespace(vectors=wanted, layout=ParameterLayout({"latents": (kept,)}))
-            known = ZooConditions(conditions, conditions.mean(dim=0))
+            members, layout = list(range(len(vectors))), ParameterLayout({"latents": (kept,)})
+            zoo = SimpleNamespace(vectors=wanted, layout=layout, members=members)
+            known = ZooConditions(_scored(conditions), _scored(conditions.mean(dim=0)))
             diffusion = LatentDiffusion(steps).fit(cast(Zoo, zoo), known, rng=rng)
             found.append(cls(mean, basis, regression, diffusion, residual))
         scores = [score(lambda c, g=g: g.sample(8, c, torch.Generator().manual_seed(seed))) for g in found]
@@ -90,7 +91,7 @@ class FamilyGenerator:
 
     def sample(self, n: int, condition: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """Vectors (n, P) drawn for a standardised condition (C,)."""
-        latents = self.diffusion.sample(n, condition=condition, rng=rng, steps=STEPS)
+        latents = self.diffusion.sample(n, condition=_scored(condition), rng=rng, steps=STEPS)
         if self.residual:
             latents = latents + self.regression(condition[None])
         return self.mean + latents @ self.basis.mT
@@ -108,6 +109,11 @@ class FamilyGenerator:
         return cls(
             tensors["mean"], tensors["basis"], regression, LatentDiffusion.from_pretrained(folder), facts["residual"]
         )
+
+
+def _scored(conditions: Tensor) -> Tensor:
+    """Conditions (..., C) with a last column for the score, which is the same for all members."""
+    return torch.nn.functional.pad(conditions, (0, 1))
 
 
 def _best(scores: Sequence[float], metric: Metric) -> int:

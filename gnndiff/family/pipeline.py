@@ -17,10 +17,10 @@ from gnndiff.errors import ConfigError, DamagedFileError, RunFolderError
 from gnndiff.family.adapt import adapted
 from gnndiff.family.conditions import Hull, condition, visible_graph
 from gnndiff.family.generator import FamilyGenerator
+from gnndiff.family.graph_encoder import GraphEncoder
 from gnndiff.family.networks import Networks
 from gnndiff.files import check_seal, new_folder, read_json, write_json, write_tensors
 from gnndiff.generators.conditions import Standardised
-from gnndiff.generators.graph_encoder import GraphEncoder
 from gnndiff.generators.modules import UNREADABLE, loaded
 from gnndiff.targets import Target, find
 from graphtasks import GraphTask, random_splits
