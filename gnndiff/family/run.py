@@ -24,7 +24,7 @@ from gnndiff.family.generator import FamilyGenerator
 from gnndiff.family.networks import Networks
 from gnndiff.family.pipeline import FamilyPipeline
 from gnndiff.family.rows import ROWS, FamilyResults
-from gnndiff.family.zoo import collect_family, search_family, train_member
+from gnndiff.family.zoo import collect_family, search_family, train_gently
 from gnndiff.files import digest, read_checked, write_checked
 from gnndiff.generators.conditions import Standardised
 from gnndiff.targets import Target, as_target, find
@@ -198,7 +198,7 @@ class _Run:
             scores = read_checked(path)
         else:
             path.parent.mkdir(exist_ok=True)
-            trial = train_member(self.target, networks.setting, task, self.budget, self.seed)
+            trial = train_gently(self.target, networks.setting, task, self.budget, self.seed)
             if trial.result is None:
                 raise ZooError(f"the unseen member {task.name!r} could not be trained ({trial.status})")
             scores = {"trained_on_member": trial.result.test}

@@ -33,6 +33,20 @@ def train_member(target: Target, setting: Setting, prepared: GraphTask, budget: 
     )
 
 
+def train_gently(target: Target, setting: Setting, prepared: GraphTask, budget: FamilyBudget, seed: int) -> Trial:
+    """As :func:`train_member`, at 0.3 of the learning rate after a training that diverged, twice at most.
+
+    The setting was searched on some members, and its learning rate may be too large for another.
+    """
+    trial = train_member(target, setting, prepared, budget, seed)
+    for _ in range(2):
+        if trial.result is not None:
+            break
+        setting = {**setting, "lr": 0.3 * setting.get("lr", 0.01)}
+        trial = train_member(target, setting, prepared, budget, seed)
+    return trial
+
+
 def search_family(
     target: Target, family: Family, budget: FamilyBudget, seed: int, folder: Path, quiet: bool
 ) -> Setting:
@@ -84,7 +98,7 @@ def collect_family(
         for index, prepared in members.items():
             path = folder / f"{index:05}.safetensors"
             if not path.is_file():
-                trial = train_member(networks.target, networks.setting, prepared, budget, networks.seed)
+                trial = train_gently(networks.target, networks.setting, prepared, budget, networks.seed)
                 if trial.result is None:
                     raise ZooError(f"member {index} ({prepared.name!r}) could not be trained ({trial.status})")
                 write_tensors(path, {"vector": networks.layout.flatten(trial.result.state_dict)})
