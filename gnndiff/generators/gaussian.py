@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from sklearn.covariance import ledoit_wolf_shrinkage
 from torch import Tensor
+from torch_geometric.utils import scatter
 
 from gnndiff.errors import ConfigError
 from gnndiff.generators.autoencoder import ParameterAutoencoder
@@ -33,7 +34,7 @@ def shrunk_variances(autoencoder: ParameterAutoencoder, latents: Tensor, members
     eigenvalues = autoencoder.basis.square().sum(dim=0)
     of = torch.tensor([sorted(set(members)).index(member) for member in members])
     count = int(of.max()) + 1
-    means = torch.zeros(count, latents.size(1)).index_reduce(0, of, latents, "mean", include_self=False)
+    means = scatter(latents, of, dim_size=count, reduce="mean")
     alpha = float(ledoit_wolf_shrinkage((means * eigenvalues.sqrt()).double().numpy())) if count > 1 else 1.0
     return (1 - alpha) + alpha * eigenvalues.mean() / eigenvalues
 
