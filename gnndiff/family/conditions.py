@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from scipy.optimize import nnls
@@ -82,6 +83,29 @@ def train_encoder(tasks: Sequence[GraphTask], steps: int, seed: int) -> GraphEnc
             loss.backward()
             optimizer.step()
     return encoder.eval()
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """Conditions with zero mean and unit deviation over the training members.
+
+    Args:
+        mean: Means (C,).
+        std: Deviations (C,), 1 where there is none.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    @classmethod
+    def over(cls, values: Tensor) -> Scaled:
+        """Statistics over conditions (n, C)."""
+        std = values.std(dim=0, correction=0)
+        return cls(values.mean(dim=0), torch.where(std > 1e-8, std, torch.ones_like(std)))
+
+    def __call__(self, values: Tensor) -> Tensor:
+        """Standardised conditions (..., C)."""
+        return (values - self.mean) / self.std
 
 
 class Hull:

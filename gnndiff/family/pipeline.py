@@ -15,12 +15,11 @@ from torch_geometric.data import Data
 
 from gnndiff.errors import ConfigError, DamagedFileError, RunFolderError
 from gnndiff.family.adapt import adapted
-from gnndiff.family.conditions import Hull, condition, visible_graph
+from gnndiff.family.conditions import Hull, Scaled, condition, visible_graph
 from gnndiff.family.generator import FamilyGenerator
 from gnndiff.family.graph_encoder import GraphEncoder
 from gnndiff.family.networks import Networks
 from gnndiff.files import check_seal, new_folder, read_json, write_json, write_tensors
-from gnndiff.generators.conditions import Standardised
 from gnndiff.generators.modules import UNREADABLE, loaded
 from gnndiff.targets import Target, find
 from graphtasks import GraphTask, random_splits
@@ -40,7 +39,7 @@ class FamilyPipeline:
     Args:
         generator: Draws vectors for a condition.
         names: Conditions that are put side by side.
-        standardised: Statistics of the conditions.
+        scaled: Statistics of the conditions.
         info: Kind, features, outputs, metric, directions, model, setting, seed and whether the model is one's own.
         encoder: The graph encoder, where it is a condition.
         target: The model.
@@ -48,7 +47,7 @@ class FamilyPipeline:
 
     generator: FamilyGenerator
     names: tuple[str, ...]
-    standardised: Standardised
+    scaled: Scaled
     info: dict[str, Any]
     encoder: GraphEncoder | None
     target: Target
@@ -73,7 +72,7 @@ class FamilyPipeline:
             raise ConfigError(
                 f"got a graph with {features} features, expected {self.info['features']} as in the family"
             )
-        value = self.standardised(condition(self.names, graph, given, self.encoder)[None])[0]
+        value = self.scaled(condition(self.names, graph, given, self.encoder)[None])[0]
         distance = self.hull.distance(value)
         if distance > 1:
             warnings.warn(
@@ -177,7 +176,7 @@ class FamilyPipeline:
             facts = {"scale": self.generator.regression.scale, "residual": self.generator.residual}
             encoder = None if self.encoder is None else self.encoder.config
             write_json(partial / INDEX, {**facts, "names": list(self.names), "info": self.info, "encoder": encoder})
-            own = {"condition.mean": self.standardised.mean, "condition.std": self.standardised.std}
+            own = {"condition.mean": self.scaled.mean, "condition.std": self.scaled.std}
             if self.encoder is not None:
                 own |= {f"encoder.{name}": tensor for name, tensor in self.encoder.state_dict().items()}
             write_tensors(partial / WEIGHTS, {**self.generator.tensors(), **own})
@@ -211,10 +210,10 @@ class FamilyPipeline:
             if facts["encoder"] is not None:
                 state = {name[8:]: tensor for name, tensor in tensors.items() if name.startswith("encoder.")}
                 encoder = loaded(GraphEncoder, facts["encoder"], state)
-            standardised = Standardised(tensors["condition.mean"], tensors["condition.std"])
+            scaled = Scaled(tensors["condition.mean"], tensors["condition.std"])
         except UNREADABLE as error:
             raise DamagedFileError(
                 f"the pipeline in {folder} is damaged ({error}): run `gnndiff family` again"
             ) from error
         chosen = find(facts["info"]["model"]) if target is None else target
-        return cls(generator, tuple(facts["names"]), standardised, facts["info"], encoder, chosen)
+        return cls(generator, tuple(facts["names"]), scaled, facts["info"], encoder, chosen)

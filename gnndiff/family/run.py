@@ -18,7 +18,7 @@ import graphtasks
 from gnndiff.errors import ConfigError, RunFolderError, ZooError
 from gnndiff.family import shared
 from gnndiff.family.adapt import few_labels
-from gnndiff.family.conditions import check_condition, condition, train_encoder, visible_graph
+from gnndiff.family.conditions import Scaled, check_condition, condition, train_encoder, visible_graph
 from gnndiff.family.config import FamilyBudget, find_budget
 from gnndiff.family.generator import FamilyGenerator
 from gnndiff.family.networks import Networks
@@ -26,7 +26,6 @@ from gnndiff.family.pipeline import FamilyPipeline
 from gnndiff.family.rows import ROWS, FamilyResults
 from gnndiff.family.zoo import collect_family, search_family, train_gently
 from gnndiff.files import digest, read_checked, write_checked
-from gnndiff.generators.conditions import Standardised
 from gnndiff.targets import Target, as_target, find
 from gnndiff.targets.base import IMPOSSIBLE, Space, check_kind
 from graphtasks import GraphTask, train_once
@@ -112,8 +111,8 @@ class _Run:
             needs = "graph-encoder" in self.names
             encoder = train_encoder(family.members("train"), 20 * len(vectors), seed) if needs else None
             raw = {part: self._conditions(part, encoder) for part in family.parts}
-            standardised = Standardised.over(raw["train"])
-            known = {part: standardised(values) for part, values in raw.items()}
+            scaled = Scaled.over(raw["train"])
+            known = {part: scaled(values) for part, values in raw.items()}
 
         def held_out(make: Callable[[Tensor], Tensor]) -> float:
             scores = [
@@ -137,7 +136,7 @@ class _Run:
             "metric": first.metric.name, "directed": first.directed, "model": self.target.name, "setting": setting,
             "seed": seed, "own_target": self.own, "default": "diffusion" if ahead else "regression",
         }  # fmt: skip
-        pipeline = FamilyPipeline(generator, self.names, standardised, info, encoder, self.target)
+        pipeline = FamilyPipeline(generator, self.names, scaled, info, encoder, self.target)
         pipeline.save_pretrained(self.folder / "pipeline")
 
         rows: dict[str, list[float]] = {name: [] for name in ROWS}
