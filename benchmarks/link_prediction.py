@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from scores import main
+from scores import grid, main
 from torch import nn
 from torch_geometric.nn import GAE, GCNConv
 from torch_geometric.transforms import GCNNorm
@@ -45,7 +45,7 @@ class DMDAutoencoder(Target):
 
     def space(self, task: GraphTask) -> Space:
         """The hyperparameters of modes, with no rank that features of low rank do not have."""
-        most = max(int(rank) for rank in find("dmdgnn").space(task)["rank"])
+        most = max(int(rank) for rank in grid(find("dmdgnn").space(task))["rank"])
         return {"rank": tuple(rank for rank in RANKS if rank <= most) or (most,), **DYNAMICS}
 
     def prepare(self, task: GraphTask, *, rank: int, burn_in: int, modes: str) -> GraphTask:

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from scores import main, own
+from scores import grid, main, own
 from torch import nn
 
 from gnndiff.targets import Space, find, takes
@@ -41,7 +41,7 @@ def contender(name: str, task: GraphTask) -> Contender:
     layers = LAYERS if known == name else max(graph.num_nodes for graph in task.graphs) // 2
     local = LOCAL if takes(model, "skip") else {}
     heads = HEADS if known == "gat" else {}
-    space = {**TRAINING, **own(model, task), **local, **heads, "num_layers": (layers,)}
+    space = grid({**TRAINING, **own(model, task), **local, **heads, "num_layers": (layers,)})
     made = model.contender(name, task, {**space, "hidden": (1,)})
     widths: dict[str, int] = {}
 

@@ -17,10 +17,11 @@ narrowed so: the effort is the same from here on only. Where graphs are many, it
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, cast
 
-from scores import main, own
+from scores import grid, main, own
 
 from gnndiff.targets import Space, find, takes
 from graphtasks import Contender, FitConfig, GraphTask, Split
@@ -78,10 +79,11 @@ def contender(name: str, task: GraphTask) -> Contender:
     dmd = "dmdgps" if task.many else "dmdgnn" if deep else "graphdmd"
     model = find(dmd if name == "dmd" else name)
     shape = {key: choices for key, choices in (DEEP if deep else SKIP).items() if takes(model, key)}
-    space = {**TRAINING, **shape, **own(model, task)}
+    space = grid({**TRAINING, **shape, **own(model, task)})
     if name == "dmd" and not task.many:
-        few: Space = {"lr": (0.01,), "dropout": (0.5,), "rank": space["rank"][:2]}
-        space |= {"rank": space["rank"][-1:], "burn_in": (2,), "local": ("sage",)} if deep else few
+        few: dict[str, Sequence[Any]] = {"lr": (0.01,), "dropout": (0.5,), "rank": space["rank"][:2]}
+        whole: dict[str, Sequence[Any]] = {"rank": space["rank"][-1:], "burn_in": (2,), "local": ("sage",)}
+        space |= whole if deep else few
     return model.contender(name, task, space, undirected=task.directed)
 
 

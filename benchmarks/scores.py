@@ -10,6 +10,7 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from measure import Row
 
@@ -102,6 +103,11 @@ def main(
         parser.error(str(error))
     print(table(summary(result.rows, ours)))
     return result.rows
+
+
+def grid(space: Space) -> dict[str, Sequence[Any]]:
+    """A space of choices alone, as contenders have them."""
+    return {name: choices for name, choices in space.items() if isinstance(choices, Sequence)}
 
 
 def own(target: Target, task: GraphTask) -> Space:

@@ -48,6 +48,7 @@ def plain_loop(task: graphtasks.GraphTask, setting: dict[str, Any], epochs: int)
     """Validation and test score of a training by the loop of PyG's examples/gcn.py."""
     torch.manual_seed(0)
     data, split = task.graph(), task.split(0)
+    assert isinstance(split, graphtasks.Split)
     model = Plain(task.num_features, setting["hidden"], task.num_classes, setting["dropout"])
     given = {"lr": setting["lr"], "weight_decay": setting["weight_decay"]}
     sgd = setting["optimizer"] == "sgd"

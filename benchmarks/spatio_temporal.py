@@ -22,7 +22,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from scores import main, own
+from scores import grid, main, own
 from torch import Tensor, nn
 from torch.nn import Parameter
 from torch_geometric.data import Data
@@ -148,7 +148,7 @@ def closed(model: Callable[..., nn.Module], space: Space, task: GraphTask) -> Co
     def build(task: GraphTask, **settings: Any) -> nn.Module:
         return model(task, **settings)
 
-    return Contender("", build, {**FIXED, **space})
+    return Contender("", build, grid({**FIXED, **space}))
 
 
 def gru(task: GraphTask) -> Contender:
@@ -157,7 +157,7 @@ def gru(task: GraphTask) -> Contender:
     def build(task: GraphTask, dropout: float) -> nn.Module:
         return GRU(step_channels(task), HIDDEN, task.num_outputs, dropout)
 
-    return Contender("", build, TRAINING)
+    return Contender("", build, grid(TRAINING))
 
 
 def registered(name: str, task: GraphTask, modes: str | None = None) -> Contender:

@@ -13,8 +13,9 @@ import json
 import statistics
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from measure import machine
@@ -31,7 +32,9 @@ MODELS = ("gcn", "mlp", "sage")
 CHECKPOINTS, PARAMETERS, READ = 1000, 100_000, 100
 
 
-def cell(task: str, model: str, zoo: str, options: dict[str, Any]) -> dict[str, Any]:
+def cell(
+    task: str, model: str, zoo: Literal["independent", "branches", "paper"], options: dict[str, Any]
+) -> dict[str, Any]:
     """Barriers and scores of one zoo, in points."""
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
@@ -129,14 +132,14 @@ def main() -> None:
     if not rows:
         arguments.out.write_text(json.dumps({"machine": machine(), "version": gnndiff.__name__}) + "\n")
     if arguments.storage:
-        work = [({"storage": f"{n} checkpoints a training"}, lambda n=n: storage(n)) for n in (10, 4, 1)]
+        work = [({"storage": f"{n} checkpoints a training"}, partial(storage, n)) for n in (10, 4, 1)]
     else:
         names = ("trials", "settings", "initialisations", "seed", "split")
         options = {name: getattr(arguments, name) for name in names}
         work = [
             (
                 {"task": task, "model": model, "zoo": arguments.zoo, **options},
-                lambda task=task, model=model: cell(task, model, arguments.zoo, options),
+                partial(cell, task, model, arguments.zoo, options),
             )
             for model in arguments.models
             for task in arguments.tasks

@@ -77,7 +77,7 @@ def train_encoder(tasks: Sequence[GraphTask], steps: int, seed: int) -> GraphEnc
         optimizer = torch.optim.Adam(encoder.parameters(), lr=0.01)
         for step in range(steps):
             task = tasks[step % len(tasks)]
-            data, nodes = task.graph(), task.split(0).train  # type: ignore[union-attr]
+            data, nodes = task.graph(), task.split(0).train
             loss = nn.functional.cross_entropy(encoder(data.x, data.edge_index)[nodes], data.y[nodes])
             optimizer.zero_grad()
             loss.backward()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -70,7 +71,7 @@ class FamilyGenerator:
         basis, targets = (Vh[:kept].mT * S[:kept] / size).float(), (U[:, :kept] * size).float()
 
         fits = [Regression.fit(conditions, targets, *choice) for choice in CHOICES]
-        scores = [score(lambda c, fit=fit: mean + fit(c[None]) @ basis.mT) for fit in fits]
+        scores = [score(partial(_expected, mean, basis, fit)) for fit in fits]
         regression = fits[_best(scores, metric)]
 
         found = []
@@ -82,12 +83,12 @@ class FamilyGenerator:
             known = ZooConditions(_scored(conditions), _scored(conditions.mean(dim=0)))
             diffusion = LatentDiffusion(steps).fit(cast(Zoo, zoo), known, rng=rng)
             found.append(cls(mean, basis, regression, diffusion, residual))
-        scores = [score(lambda c, g=g: g.sample(8, c, torch.Generator().manual_seed(seed))) for g in found]
+        scores = [score(partial(each._seeded, 8, seed)) for each in found]
         return found[_best(scores, metric)]
 
     def expected(self, condition: Tensor) -> Tensor:
         """The vector (1, P) that the regression gives for a standardised condition (C,)."""
-        return self.mean + self.regression(condition[None]) @ self.basis.mT
+        return _expected(self.mean, self.basis, self.regression, condition)
 
     def sample(self, n: int, condition: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """Vectors (n, P) drawn for a standardised condition (C,)."""
@@ -95,6 +96,9 @@ class FamilyGenerator:
         if self.residual:
             latents = latents + self.regression(condition[None])
         return self.mean + latents @ self.basis.mT
+
+    def _seeded(self, n: int, seed: int, condition: Tensor) -> Tensor:
+        return self.sample(n, condition, torch.Generator().manual_seed(seed))
 
     def tensors(self) -> dict[str, Tensor]:
         """All tensors but those of the diffusion."""
@@ -109,6 +113,10 @@ class FamilyGenerator:
         return cls(
             tensors["mean"], tensors["basis"], regression, LatentDiffusion.from_pretrained(folder), facts["residual"]
         )
+
+
+def _expected(mean: Tensor, basis: Tensor, regression: Regression, condition: Tensor) -> Tensor:
+    return mean + regression(condition[None]) @ basis.mT
 
 
 def _scored(conditions: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -80,7 +81,7 @@ class RayCrew:
         self.own = not ray.is_initialized()
         if self.own:
             try:
-                ray.init(address=address, log_to_driver=False, logging_level="ERROR", configure_logging=False)
+                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
             except Exception as error:  # each way to a cluster has errors of its own
                 raise ConfigError(
                     f"no Ray cluster answers at the address of --ray ({type(error).__name__}): start one by `ray start "

@@ -6,7 +6,7 @@ import hashlib
 import io
 import zipfile
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -44,7 +44,7 @@ class Record:
     def to_bytes(self) -> bytes:
         """The record as a compressed .npz file."""
         file = io.BytesIO()
-        arrays = {part: self.outputs[part].numpy() for part in PARTS}
+        arrays: dict[str, Any] = {part: self.outputs[part].numpy() for part in PARTS}
         np.savez_compressed(file, curve=np.array(self.curve), best_epoch=np.array(self.best_epoch), **arrays)
         return file.getvalue()
 

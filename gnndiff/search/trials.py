@@ -194,9 +194,9 @@ class _Desk:
         # What processes of other machines have to see is in the storage.
         shared = {"npz": base64.b64encode(done.record).decode()} if done.record and self.run.storage else {}
         reports = self.study._storage.get_trial(trial._trial_id).intermediate_values
-        content = _content(self.name, number, trial.params, done.val, facts, reports)
+        told = _content(self.name, number, trial.params, done.val, facts, reports)
         # One attribute, so that of two processes with the same trial one writes both.
-        check = {"seconds": done.seconds, "sha256": _check(self.run, content, done.seconds)}
+        check = {"seconds": done.seconds, "sha256": _check(self.run, told, done.seconds)}
         # Another process has it by now if this one gave no sign of life for long.
         with suppress(UpdateFinishedTrialError):
             for fact, value in {**facts, **shared, "check": check}.items():

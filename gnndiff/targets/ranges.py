@@ -115,7 +115,9 @@ def from_plain(value: Any) -> Choices:
     if not isinstance(value, Mapping):
         return list(value)
     ((name, fields),) = value.items()
-    return Int(**fields) if name == "Int" else Float(**fields)
+    if name == "Int":
+        return Int(**fields)
+    return Float(**fields)
 
 
 def is_range(choices: Any) -> bool:

@@ -51,7 +51,7 @@ def csbm_family(
         GraphTask(
             name=f"csbm-{i}",
             kind="node",
-            data=block_graph(num_nodes, *row, mean, generator),
+            data=block_graph(num_nodes, homophily, degree, noise, mean, generator),
             splits=random_splits(num_nodes, (0.6, 0.2), count=1, seed=seed + i),
             metric=METRICS["accuracy"],
             directed=False,
@@ -59,7 +59,7 @@ def csbm_family(
             licence="generated",
             protocol="60/20/20 % of the nodes",
         )
-        for i, row in enumerate(conditions.tolist())
+        for i, (homophily, degree, noise) in enumerate(conditions.tolist())
     ]
     return Family(tasks, name="csbm-family", conditions=conditions, seed=seed, **options)
 
@@ -70,8 +70,8 @@ def link_family(
     """Links of the graphs of :func:`csbm_family`, which are between nodes that are alike, or between unlike ones."""
     conditions, mean, generator = _drawn(members, num_features, seed)
     tasks = []
-    for i, row in enumerate(conditions.tolist()):
-        data = block_graph(num_nodes, *row, mean, generator)
+    for i, (homophily, degree, noise) in enumerate(conditions.tolist()):
+        data = block_graph(num_nodes, homophily, degree, noise, mean, generator)
         splits = random_link_splits(data.edge_index, num_nodes, undirected=True, val=0.1, test=0.2, count=1, seed=i)
         tasks.append(link_task(data, name=f"sbm-link-{i}", splits=splits, source="generated", licence="generated"))
     return Family(tasks, name="sbm-link-family", conditions=conditions, seed=seed, **options)
