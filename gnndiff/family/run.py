@@ -250,7 +250,7 @@ def _centres(values: Tensor, count: int, seed: int) -> Tensor:
 def _with_space(target: Target, space: Space) -> Target:
     """The target with other choices of hyperparameters."""
     target = copy.copy(target)
-    target.space = lambda task: space  # type: ignore[method-assign]
+    target.space = target.modern_space = lambda task: space  # type: ignore[method-assign]
     return target
 
 

@@ -56,7 +56,7 @@ def search_family(
         ConfigError: None of the settings could be trained.
     """
     tasks, metric = family.members("train")[: budget.searched], family.tasks[0].metric
-    path, space = folder / "search.json", full_space(target, family.tasks[0])
+    path, space = folder / "search.json", full_space(target, family.tasks[0], "modern")
     draws = Random(space, seed)
     settings = [draws.setting(number, {}) for number in range(draws.total(budget.trials))]
     scores: list[float | None] = read_checked(path)["scores"] if path.is_file() else []
