@@ -204,7 +204,7 @@ def load_zoo(run: Run) -> Zoo:
         raise ZooError(
             f"the zoo of {run.folder} is one point: its spread is {found.spread:.2%}, expected at least "
             f"{run.method.least_spread:.0%}, its effective rank {found.effective_rank:.1f} of {len(zoo)} checkpoints: "
-            "collect more trainings, or train them for longer"
+            "collect more trainings, train them for longer, or take independent ones by --zoo independent"
         )
     return zoo
 

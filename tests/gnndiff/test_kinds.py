@@ -22,6 +22,9 @@ TINY = {
     "candidates": 4,
     "resamplings": 1,
     "members": 2,
+    "finalists": 1,
+    "finalist_trainings": 1,
+    "zoo": "independent",
     "quiet": True,
 }
 
@@ -95,7 +98,7 @@ def test_training_settings_reach_every_training(tmp_path, monkeypatch):
     monkeypatch.setattr(trial, "fit", spy)
     space = {"schedule": ["cosine"], "hidden": [4], "dropout": [0.1]}
     gnndiff.run("gcn", "karate", space=space, class_weights=True, out=tmp_path / "run", **TINY)
-    assert len(seen) == 2 + 2 + 2
+    assert len(seen) == 2 + 1 + 2 + 2
     assert all(config.schedule == "cosine" and config.class_weights and config.epochs == 3 for config in seen)
 
 

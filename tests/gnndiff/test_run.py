@@ -65,6 +65,8 @@ def test_full_budget_adds_equal_time_and_full_grid(tmp_path, monkeypatch):
         "weight_decay": (5e-4,),
         "dropout": (0.1, 0.3),
         "hidden": (16, 32),
+        "num_layers": (2,),
+        "norm": ("none",),
     }
     results = run_all(Run(config(tmp_path / "run", budget="tiny-full", model="mlp"), space=few))
     jsonschema.validate(results, SCHEMA)
@@ -208,7 +210,7 @@ def test_searching_again_after_the_whole_grid_keeps_the_time_of_the_search(finis
 
 
 def test_zoo_leaves_out_settings_that_are_far_behind(tmp_path):
-    run = Run(config(tmp_path / "run"))
+    run = Run(config(tmp_path / "run"), space={"lr": (1e-6, 0.01), "hidden": (16, 32)})
     search.search(run)
     best, *others = search.ranked_trials(run)
     far_behind = [trial.params for trial in others if trial.value < run.method.quality * best.value]
