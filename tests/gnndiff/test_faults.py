@@ -137,13 +137,16 @@ def test_flipped_bits_never_give_another_table_fault(whole, tmp_path):
     for number in range(FAULTS):
         name = every[number % len(every)]
         folder = shutil.copytree(whole[0], tmp_path / "run")
-        if rng.random() < 0.5 and name != "results.json":  # the comparison is made again from what is there
+        again = rng.random() < 0.5 and name != "results.json"
+        if again:  # the comparison is made again from what is there
             (folder / "results.json").unlink()
         [(_, damaged)] = flipped((folder / name).read_bytes(), 1, rng.randrange(2**31))
         (folder / name).write_bytes(damaged)
         result = outcome(folder, whole[1])
         seen[result] = seen.get(result, 0) + 1
-        assert result != "same" or name == "search.db" or name.startswith("best") or name.endswith(".json"), name
+        unread = name.startswith("trials/retrain") and not again  # by a run whose comparison is there
+        spare = unread or name == "search.db" or name.startswith("best") or name.endswith(".json")
+        assert result != "same" or spare, name
         shutil.rmtree(folder)
     print(seen)  # the figures of docs/reliability.md
     assert seen["DamagedFileError"] > FAULTS / 2
