@@ -98,7 +98,7 @@ def storage(siblings: int) -> dict[str, Any]:
         rival = time.perf_counter() - start
         start = time.perf_counter()
         for i in range(READ):
-            torch.load(folder / f"{i}.pt")
+            torch.load(folder / f"{i}.pt", weights_only=True)
         rival_reading = time.perf_counter() - start
     return {
         "storage": f"{siblings} checkpoints a training",

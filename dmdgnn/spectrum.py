@@ -104,7 +104,7 @@ def _spectrum(X: Tensor, Y: Tensor, rank: int, size: Tensor) -> Tensor:
     duals = torch.linalg.pinv(W, rtol=1e-9)
     errors = image.to(W.dtype) @ W - (U.to(W.dtype) @ W) * eigs
     for group in _ties(eigs):
-        # Of a whole eigenspace, which unlike its eigenvectors is one thing whatever its basis.
+        # A whole eigenspace, unlike its eigenvectors, is the same whatever its basis.
         own, count = W[:, group], len(group)
         part = own @ (duals[group] @ (S[:, None] * Vh).to(W.dtype))
         energies[group] = part.abs().square().sum() / size / count

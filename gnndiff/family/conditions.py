@@ -35,7 +35,7 @@ def check_condition(text: str) -> tuple[str, ...]:
 
 
 def visible_graph(task: GraphTask) -> Data | list[Data]:
-    """What of a task is known without its labels: the graph, the messages of links, or the states of a series."""
+    """The part of a task that is known without its labels: the graph, messages of links, or states of a series."""
     return task.part(0, "train") if task.kind == "temporal" else task.graphs[0] if task.many else task.graph()
 
 

@@ -137,7 +137,7 @@ class FamilyPipeline:
         return adapted(self.networks(task), task, start, epochs=epochs, split=split)
 
     def networks(self, task: GraphTask) -> Networks:
-        """What makes modules of vectors for a task."""
+        """The maker of modules from vectors, for a task."""
         return Networks(self.target, self.info["setting"], task, self.info["seed"])
 
     def as_task(self, data: Data | GraphTask) -> GraphTask:

@@ -166,7 +166,7 @@ class _Run:
         self, networks: Networks, prepared: dict[str, list[GraphTask]], known: dict[str, Tensor], vectors: Tensor,
         validation: dict[str, float],
     ) -> tuple[dict[str, Callable[[Tensor], Tensor]], dict[str, float]]:  # fmt: skip
-        """What makes vectors of conditions, trained on all members at once."""
+        """A module that makes vectors of conditions, trained on all members at once."""
         centres = _centres(known["train"], min(shared.EXPERTS, len(vectors)), self.seed)
         features: dict[str, Callable[[Tensor], Tensor]] = {
             "one_network": lambda c: torch.ones(len(c), 1),

@@ -28,7 +28,7 @@ class Block(nn.Module):
 
 
 class Denoiser(nn.Module):
-    r"""What a network adds to the best prediction of the noise in a Gaussian.
+    r"""The network's addition to the best prediction of the noise in a Gaussian.
 
     .. math::
         \epsilon(z_t, t, c) = \frac{\sqrt{1 - \bar\alpha_t}}{\bar\alpha_t v + 1 - \bar\alpha_t}\, z_t + f(z_t, t, c)

@@ -50,7 +50,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Done:
-    """What a job left.
+    """Outcome of a job.
 
     Args:
         val: Best validation score; None where the setting lost.

@@ -27,7 +27,7 @@ PARTS: tuple[Part, ...] = ("val", "test")
 
 @dataclass(frozen=True)
 class Record:
-    """What a trial leaves beside its scores.
+    """Curve and predictions that a trial leaves beside its scores.
 
     Args:
         curve: Validation score of each epoch.
@@ -50,7 +50,7 @@ class Record:
 
     @classmethod
     def from_bytes(cls, content: bytes, source: str) -> Record:
-        """What :meth:`to_bytes` made.
+        """Read the bytes that :meth:`to_bytes` made.
 
         Raises:
             DamagedFileError: It is something else.

@@ -191,7 +191,7 @@ class _Desk:
                 write_bytes(path, content)
         if done.record is not None:
             facts["best_epoch"] = Record.from_bytes(done.record, self.name).best_epoch
-        # What processes of other machines have to see is in the storage.
+        # Processes of other machines see the storage alone.
         shared = {"npz": base64.b64encode(done.record).decode()} if done.record and self.run.storage else {}
         reports = self.study._storage.get_trial(trial._trial_id).intermediate_values
         told = _content(self.name, number, trial.params, done.val, facts, reports)
@@ -291,7 +291,7 @@ def finished_trials(run: Run, name: str) -> list[FrozenTrial]:
 
 
 def content_of_study(run: Run, name: str, count: int) -> list[Any] | None:
-    """What the first trials of a study left, but their times; None where some are missing."""
+    """Content of the first trials of a study, but their times; None where some are missing."""
     trials = finished_trials(run, name)[:count]
     if [trial.user_attrs["index"] for trial in trials] != list(range(count)):
         return None

@@ -111,7 +111,7 @@ def plain(choices: Choices) -> Any:
 
 
 def from_plain(value: Any) -> Choices:
-    """What :func:`plain` was given."""
+    """The choices, or the range, that :func:`plain` was given."""
     if not isinstance(value, Mapping):
         return list(value)
     ((name, fields),) = value.items()

@@ -16,7 +16,7 @@ DROPS = ((0.0, 0.0), (0.1, 0.0), (0.0, 0.1), (0.2, 0.1), (0.2, 0.0))
 """Shares of edges and of features that branches do without."""
 
 DROPOUTS = (0.0, 0.1, 0.2)
-"""What is added to the dropout of the setting."""
+"""Amounts that are added to the dropout of the setting."""
 
 
 class Branches(Recipe):
