@@ -78,7 +78,7 @@ class OfSeries(Target):
 
     Args:
         target: The model.
-        modes: What makes its modes, `modes(rank, burn_in)`; None where it has none.
+        modes: Transform that makes its modes, `modes(rank, burn_in)`; None where it has none.
     """
 
     kinds = frozenset({"temporal"})

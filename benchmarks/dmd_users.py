@@ -297,8 +297,8 @@ class Options:
     """Benchmarks against libraries of Dynamic Mode Decomposition and Koopman operators.
 
     Args:
-        works: Names of what to measure, by default everything.
-        threads: Of torch; set OMP_NUM_THREADS and OPENBLAS_NUM_THREADS to the same for the rivals.
+        works: Names of measurements to take, by default all.
+        threads: Threads of torch; set OMP_NUM_THREADS and OPENBLAS_NUM_THREADS to the same for the rivals.
         out: File to which rows are added, one a line, and in which rows of the same work and rival are replaced.
     """
 

@@ -48,12 +48,12 @@ def main(
     file has already stay there if they were measured in the same way.
 
     Args:
-        doc: What the script measures.
+        doc: Description of the script.
         tasks: Tasks by default, each `name`, `name:protocol` or either with options of the task, as
             `ring-transfer:hops=20`.
         models: For each name the function that makes a contender for a task.
         config: Training settings where a contender's space has no others. Batches are those of tasks of many graphs.
-        kinds: What tasks may predict.
+        kinds: Kinds of tasks that may be named.
         trials: Upper limit of settings by default.
         tuning_splits: Splits that tuning trains on, where a task has them.
         tuning_seeds: Initialisations of which tuning takes the mean, on tasks of one split.

@@ -47,8 +47,9 @@ class DMD(Estimate):
         modes: 'exact' or 'projected'.
         constraint: None, or what the operator is to be (Baddoo et al., https://arxiv.org/abs/2112.04307).
 
-            - 'symmetric', 'skew_symmetric', 'orthogonal': the one on the range of U that fits best. Of symmetric
-              operators eigenvalues and modes are real; for symmetric linear dynamics it is the unconstrained operator.
+            - 'symmetric', 'skew_symmetric', 'orthogonal': the one on the range of U that fits best.
+              Eigenvalues and modes of symmetric operators are real. For symmetric linear dynamics the operator is the
+              unconstrained one.
               For complex snapshots they are Hermitian, skew-Hermitian and unitary.
             - 'diagonal', 'circulant': the one on all N states, in the order of the rows, that fits best, cut to the r
               modes that capture most of Y. A conjugate pair is not split, so a circulant one may be of rank r - 1.
@@ -79,10 +80,10 @@ class DMD(Estimate):
             the rows :math:`[x_t; x_{t+1}; \dots; x_{t+d-1}]`.
         center: First take from X and from Y the mean of each row over the columns, so that the operator is that of
             affine dynamics, :math:`y - \bar y = K (x - \bar x)` (Hirsh et al., https://arxiv.org/abs/1906.05973).
-            What it predicts has the means again.
+            Its predictions have the means again.
         dt: Time from one state to the next: the unit of `frequency`, `growth_rate`, `times` and all times.
         opt: Fit `amplitudes` to all states, not to the first one.
-        seed: Of the randomized kernel. Its gradients are as exact as the subspace that it finds.
+        seed: Seed of the randomized kernel. Its gradients are as exact as the subspace that it finds.
 
     Attributes:
         rank, energy, svd ... : The settings, by the names of the arguments; that of `modes` is `mode_type`.
@@ -104,7 +105,8 @@ class DMD(Estimate):
     **Gradients** flow from the operator, :attr:`reduced_operator` and :meth:`predict` to X and Y where these require
     them. They do not depend on the signs, order or rotation of singular vectors and are finite for repeated and zero
     singular values, as long as :math:`\sigma_r > \sigma_{r+1}`; elsewhere the operator has no derivative, and the part
-    of the gradient that it would need is left out. Those of `eigs` and `modes` are those of :func:`torch.linalg.eig`.
+    of the gradient that it would need is left out. The gradients of `eigs` and `modes` are as in
+    :func:`torch.linalg.eig`.
 
     >>> import torch
     >>> A = torch.tensor([[0.9, 0.2], [0.0, 0.5]], dtype=torch.float64)

@@ -41,7 +41,7 @@ class Factors(NamedTuple):
         forward: Its images a step later, :math:`Y X^H U T^{-1}` (*batch, N, r), if wanted.
         reduced: The r x r problem.
         encoder: The maps from columns to coordinates.
-        shadows: What residuals need.
+        shadows: Factors that residuals need.
     """
 
     S: Tensor

@@ -24,7 +24,7 @@ def save_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], na
 
     Args:
         path: The file. One that is there is replaced only if it is empty or a safetensors file with all `names`.
-        tensors: What to write.
+        tensors: Tensors to write.
         names: Tensors by which files of this kind are known.
 
     Raises:

@@ -45,8 +45,8 @@ class ModeLoader(DataLoader):
 
     A batch has the rows of all that the graph has for its nodes, seeds first and then the context, `n_id`, their nodes,
     and `batch_size`, the number of seeds, as batches of :class:`~torch_geometric.loader.NeighborLoader`, but no edges,
-    and nothing that names nodes by their numbers in the whole graph, such as `edge_label_index`. What belongs to nodes
-    is a tensor, an array or a list whose size along PyG's `__cat_dim__` is their number.
+    and nothing that names nodes by their numbers in the whole graph, such as `edge_label_index`. Attributes of
+    nodes are tensors, arrays or lists whose size along PyG's `__cat_dim__` is the number of nodes.
 
     Args:
         data (Data): A graph with `dmd_modes`, `dmd_eigs` and perhaps `dmd_duals`, or the same by other names, as
@@ -55,7 +55,7 @@ class ModeLoader(DataLoader):
         input_nodes (Tensor or list, optional): Seeds, as numbers (B) or a mask (N). (default: :obj:`None`, all nodes)
         context (int, optional): Number of other nodes in a batch. (default: :obj:`None`, none, and weights of one, as
             :meth:`~dmdgnn.nn.DMDGNN.inference` needs them)
-        neighbors (NodeLoader, optional): What gives batches edges, for a model with a local term: a
+        neighbors (NodeLoader, optional): Source of the edges of batches, for a model with a local term: a
             :class:`~torch_geometric.loader.NeighborLoader` of the same graph, of which only the sampling is used.
             (default: :obj:`None`)
         **kwargs (optional): `batch_size`, `shuffle`, `drop_last`, `num_workers` ... of
@@ -140,7 +140,7 @@ class ModeLoader(DataLoader):
         return batch
 
     def _node_dims(self) -> dict[str, int]:
-        """What the graph has for each node, with the dimension along which nodes are."""
+        """Attributes of nodes, with the dimension along which nodes are."""
         dims = {key: dim for key, value in self.data if (dim := self._node_dim(key, value)) is not None}
         for name in self.names:
             for part in ("modes", "duals"):

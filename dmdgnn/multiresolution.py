@@ -32,8 +32,8 @@ class MRDMD:
     r"""Modes that come and go: slow ones of the whole series, then slow ones of each half of what remains, and so on.
 
     Level l = 0, 1, ... has :math:`2^l` windows. With :math:`\omega = \log \lambda` from the :class:`dmdgnn.DMD` of a
-    window of :math:`T_l` snapshots that starts at :math:`t_j`, its slow modes are those of at most c cycles. What they
-    add is taken off before the next level:
+    window of :math:`T_l` snapshots that starts at :math:`t_j`, its slow modes are those of at most c cycles. Their
+    share of the states is taken off before the next level:
 
     .. math::
         x(t) \approx \sum_l \sum_{|\omega_k| < 2 \pi c / T_l} b_k\, \phi_k\, e^{\omega_k (t - t_j)},
@@ -46,7 +46,7 @@ class MRDMD:
     Source: Kutz, Fu and Brunton, "Multiresolution Dynamic Mode Decomposition" (https://arxiv.org/abs/1506.00564).
 
     Args:
-        dmd: What to fit to each window; by default `DMD()`. Where a window has a lower rank than its `rank`, the
+        dmd: Estimator to fit to each window; by default `DMD()`. Where a window has a lower rank than its `rank`, the
             window's own is taken.
         levels: Number of levels.
         cycles: Most cycles c within a window of a mode that counts as slow.
@@ -124,7 +124,7 @@ class MRDMD:
         return torch.stack([self.partial(level) for level in range(self.levels)]).sum(dim=0)
 
     def partial(self, level: int) -> Tensor:
-        """What the modes of one level add (N, T), real where the states were."""
+        """Sum of the modes of one level (N, T), real where the states were."""
         if not is_integer(level) or not 0 <= level < self.levels:
             raise InputError(f"got level={level!r}, expected 0 to {self.levels - 1}")
         return torch.cat([window.states for window in self.windows if window.level == level], dim=1)

@@ -54,15 +54,15 @@ class OptDMD:
         rank: Number of exponentials r, fewer than snapshots. It may exceed the rank of X: a single series may hold
             many. By default 'optimal', see :class:`dmdgnn.kernels.Truncation`; None for the numerical rank of X.
         energy: Instead of `rank`, the share in (0, 1] of the squared singular values to keep at least.
-        constraint: What is to hold for the rates, one name or several.
+        constraint: Condition on the rates, one name or several.
 
             - 'stable': no real part is positive.
             - 'imaginary': all real parts are zero.
-            - 'conjugate': with each rate its conjugate. Of real snapshots it always holds.
+            - 'conjugate': with each rate its conjugate. This always holds for real snapshots.
         trials: Number of fits to random shares of the snapshots, from which :attr:`deviation` and :meth:`interval`
             follow. `eigs` stay those of all snapshots, which vary less than a mean over trials does.
         share: The share of snapshots in each trial.
-        seed: Of the choice of snapshots.
+        seed: Seed of the choice of snapshots.
 
     Attributes:
         eigs: Rates :math:`\omega` in a unit of time (*batch, r), complex, by descending contribution to the snapshots;
@@ -83,7 +83,7 @@ class OptDMD:
     tensor([ 2.0000, -2.0000], dtype=torch.float64)
     """
 
-    # What `fit` sets, and forgets before the next.
+    # Results of `fit`, which the next one forgets first.
     eigs: Tensor
     modes: Tensor
     amplitudes: Tensor

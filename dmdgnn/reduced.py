@@ -73,7 +73,7 @@ class Encoder(NamedTuple):
 
     @property
     def ridge_share(self) -> Tensor:
-        """What makes images of U under `ridge` those without it (*batch, r, r)."""
+        """Matrix that turns images of U under `ridge` into images without it (*batch, r, r)."""
         plain = self.spread.mH @ self.spread
         plain = plain + torch.diag_embed((plain.diagonal(dim1=-2, dim2=-1) == 0).to(plain.dtype))
         gram = self.gram if self.gram.dim() == self.whiten.dim() else torch.diag_embed(self.gram).to(plain.dtype)
@@ -100,7 +100,7 @@ class Encoder(NamedTuple):
 
 
 class Reduced(NamedTuple):
-    r"""What DMD needs of snapshots in units of :math:`\sigma_1`.
+    r"""Products of snapshots that DMD needs, in units of :math:`\sigma_1`.
 
     Args:
         cross: :math:`N = U^H Y X^H U` (*batch, r, r).

@@ -99,7 +99,7 @@ def _residuals_of(XY: Tensor, YY: Tensor, W: Tensor, eigs: Tensor) -> Tensor:
 
 
 def _norms(columns: Tensor, ragged: Ragged | None) -> Tensor:
-    """Of columns (*batch, N, r), or of those of each graph."""
+    """Norms of columns (*batch, N, r), or of those of each graph."""
     if ragged is None:
         return torch.linalg.vector_norm(columns, dim=-2)
     squares = columns.abs().square()

@@ -47,7 +47,7 @@ def spectrum_embedding(data: Data | Sequence[Data], rank: int = 8, dynamics: Dyn
         data: A graph with `x` (N, F) and `edge_index` (2, E), or a series of snapshots of the same nodes, whose `x`
             are the states.
         rank: Modes r.
-        dynamics: What produces the states of a graph, see :mod:`dmdgnn.dynamics`; nonlinear ones, too. By default
+        dynamics: Source of the states of a graph, see :mod:`dmdgnn.dynamics`; nonlinear ones, too. By default
             :class:`~dmdgnn.dynamics.FeaturePropagation` along the edges of a directed graph, or on an undirected one.
 
     Returns:

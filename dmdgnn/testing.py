@@ -14,7 +14,7 @@ from dmdgnn.operator import LowRankOperator
 
 
 class LowRankOperatorTestCase:
-    """What holds of every :class:`LowRankOperator`, checked against the matrix it stands for.
+    """Properties of every :class:`LowRankOperator`, checked against the matrix it stands for.
 
     For operators that are made or computed in a new way: by an estimator, a transform, or a subclass. Derive a class
     with a name that pytest collects, and say how to make one; small sizes will do.

@@ -41,10 +41,10 @@ class AddDMDModes(BaseTransform):
     Args:
         rank: Number of modes r, or 'optimal', see :class:`dmdgnn.DMD`.
         energy: Instead of `rank`, the share of squared singular values to keep at least.
-        dynamics: What produces the snapshots, see :mod:`dmdgnn.dynamics`; by default :class:`FeaturePropagation` with
+        dynamics: Source of the snapshots, see :mod:`dmdgnn.dynamics`; by default :class:`FeaturePropagation` with
             two steps of burn-in.
         modes: 'projected' (orthonormal for symmetric dynamics) or 'exact' (one propagation smoother).
-        constraint: What the operator is to be, see :class:`dmdgnn.DMD`, or None for nothing; by default, 'auto', it is
+        constraint: Structure of the operator, see :class:`dmdgnn.DMD`, or None for none; by default, 'auto', it is
             'symmetric' for dynamics that are, else None.
         svd: Kernel, see :func:`dmdgnn.kernels.thin_svd`.
         attr: First part of the names under which modes, eigenvalues and dual modes are stored, so that a graph can have
@@ -168,7 +168,7 @@ def check_blocks(blocks: bool | Literal["auto"]) -> None:
 
 
 def _loss(basis: Tensor, modes: Tensor, duals: Tensor, ragged: Ragged | None) -> Tensor:
-    """What modes lack of the span of a basis, and what rounding costs them, of a graph () or of each (B,)."""
+    """Share of a basis that modes do not span, plus their rounding error, of a graph () or of each (B,)."""
     products = _inner(duals, basis, ragged)
     lifted = modes @ products if ragged is None else ragged.apply(modes, products)
     lack, size, *lengths = (_lengths(rows, ragged) for rows in (basis - lifted, basis, modes, duals))
@@ -182,7 +182,7 @@ def _inner(A: Tensor, B: Tensor, ragged: Ragged | None) -> Tensor:
 
 
 def _lengths(rows: Tensor, ragged: Ragged | None) -> Tensor:
-    """Of the columns (r,), or of those of each graph (B, r)."""
+    """Lengths of the columns (r,), or of those of each graph (B, r)."""
     ones = rows.new_ones(len(rows), 1)
     return _inner(ones, rows.square(), ragged).squeeze(-2).sqrt()
 
@@ -195,7 +195,7 @@ def _duals(modes: Tensor, ragged: Ragged | None) -> Tensor:
 
 
 def _transposed_inverse(modes: Tensor) -> Tensor:
-    """Of matrices (b, N, r), in float64."""
+    """Transposed inverse of matrices (b, N, r), in float64."""
     U, S, V = thin_svd(modes.double(), method="full", rounding=modes.dtype)
     inverse = torch.where(S > 0, 1 / S, 0).unsqueeze(-2)
     present = (modes != 0).any(dim=-2, keepdim=True)

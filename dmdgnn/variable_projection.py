@@ -36,7 +36,7 @@ Array: TypeAlias = Any
 
 
 class Restriction(NamedTuple):
-    """What holds for rates (*batch, r).
+    """Conditions on rates (*batch, r).
 
     Args:
         stable: No real part is positive.
@@ -182,10 +182,10 @@ def minimise(state: State, H: Array, times: Array, restriction: Restriction, ste
         state: Where to start.
         H: Snapshots (batch, T, K), complex.
         times: From 0 to 1 (batch, T).
-        restriction: What holds for the rates.
+        restriction: Conditions on the rates.
         steps: Most steps, accepted or not.
     """
-    # What decides is in NumPy in any case.
+    # Values that decide on steps are NumPy arrays in any case.
     total, value = _numpy(half_square(H)), _numpy(state.value)
     damping, growth = np.full_like(total, 1e-2), np.full_like(total, 2)
     converged = value <= ROUNDING**2 * total

@@ -149,7 +149,7 @@ def predict(
         out: The .npz file to write.
         model: FILE.py:NAME of the run's target, where it was one of your own.
         root: Folder of raw data files.
-        data: Of a run over a family: the .npz file of a graph with x and edge_index.
+        data: The .npz file of a graph with x and edge_index, for a run over a family.
     """
     from gnndiff.family.data import holds_family, predict_graph, read_unlabelled
     from gnndiff.predict import predict_run, save_predictions
@@ -188,7 +188,7 @@ def targets(kind: str | None = None) -> None:
     """List the targets.
 
     Args:
-        kind: Those for one kind of task alone, such as node or link.
+        kind: Kind of task, such as node or link, whose targets alone are listed.
     """
     from gnndiff.targets import available, find
 

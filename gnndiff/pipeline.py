@@ -64,7 +64,7 @@ class GNNDiffPipeline:
             val: Validation score to aim at, by default the best in the zoo. One outside of the zoo's becomes the
                 nearest of these.
             generator: Source of randomness, on the CPU.
-            **options: Of the generator, such as `guidance` and `steps` of latent diffusion.
+            **options: Options of the generator, such as `guidance` and `steps` of latent diffusion.
 
         Raises:
             ConfigError: A number is NaN, infinite or too small.

@@ -41,7 +41,7 @@ def work(function: Callable[[Any], Any], units: Sequence[Any], workers: int) -> 
     which ends them all.
 
     Args:
-        function: What is called with a unit. Its errors are failures.
+        function: Function that is called with a unit. Its errors are failures.
         units: The units.
         workers: Number of processes; 1 stands for this one.
 
@@ -65,7 +65,7 @@ class Crew:
     """Processes that do units, of which one that dies is replaced.
 
     Args:
-        function: What is called with a unit.
+        function: Function that is called with a unit.
         workers: Number of processes, each started with its first unit.
     """
 

@@ -21,7 +21,7 @@ def _no_window():
 
 
 def names_of(page):
-    """What the blocks of a page leave, run in order."""
+    """Names that the blocks of a page define, run in order."""
     names = {}
     for block in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL):
         exec(compile(block, "page.md", "exec"), names)

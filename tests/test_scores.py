@@ -1,4 +1,4 @@
-"""What the benchmarks of scores have in common, on a graph of 34 nodes."""
+"""Common parts of the benchmarks of scores, on a graph of 34 nodes."""
 
 import importlib
 import inspect

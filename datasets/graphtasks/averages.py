@@ -25,7 +25,7 @@ def average(outputs: Sequence[Tensor] | Tensor, form: Form) -> Tensor:
 
     Args:
         outputs: Predictions of n networks of the same shape, as a list or stacked along the first dimension.
-        form: What they predict.
+        form: Kind of the predictions.
 
     Raises:
         InvalidDataError: There is none.

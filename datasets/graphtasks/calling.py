@@ -18,7 +18,7 @@ def forward(model: nn.Module, data: Data) -> Tensor:
     A model with `forward(x, edge_index, edge_weight=None)` gets `data.x`, `data.edge_index` and, where the graph has
     it, `data.edge_weight`; one that asks for `dmd_modes` gets what the transform of that name stored. Where the graph
     has a sparse matrix `adj_t`, as :class:`~torch_geometric.transforms.ToSparseTensor` makes it, it takes the place of
-    `edge_index` and `edge_weight`, as in PyG's own examples. Of PyG's autoencoders, the encoder is called.
+    `edge_index` and `edge_weight`, as in PyG's own examples. For PyG's autoencoders, the encoder is called.
 
     Raises:
         InvalidDataError: The graph lacks an attribute that has no default.

@@ -39,10 +39,10 @@ class Contender:
 
     Args:
         name: Name in the table.
-        build: Makes the model as `build(task, **hyperparameters)`. What it draws from the generators that
-            :func:`~graphtasks.randomness.seeded` seeds follows from the run's seed.
-        space: Values to try of each hyperparameter. Keys that are fields of :class:`FitConfig`, as `lr`, go to
-            training, the others to `build`. Those that `prepare` names go to it, too, and to it alone where `build`
+        build: Makes the model as `build(task, **hyperparameters)`. Its draws from the generators that
+            :func:`~graphtasks.randomness.seeded` seeds follow from the run's seed.
+        space: Values to try of each hyperparameter. Keys that are fields of :class:`FitConfig`, such as `lr`, go to
+            training, the others to `build`. Keys that `prepare` names go to it, too, and to it alone where `build`
             does not take them. Values are numbers, text, booleans, None, or lists of them.
         prepare: Makes of a task the one that this model trains on, such as
             `lambda task: task.transform(ToUndirected())`, or for each value of a hyperparameter another one, such as

@@ -62,8 +62,8 @@ class Comparison:
 
     Args:
         runs: One row for each task, model, split and seed. Columns `task`, `protocol`, `model`, `split`, `seed`, `val`,
-            `test` (NaN where it failed), `metric` and `direction` ('maximize' or 'minimize') are needed. Those that
-            :func:`graphtasks.compare` adds are `split_hash`, `best_epoch`, `parameters` (their number), `seconds`
+            `test` (NaN where it failed), `metric` and `direction` ('maximize' or 'minimize') are needed.
+            :func:`graphtasks.compare` adds `split_hash`, `best_epoch`, `parameters` (their number), `seconds`
             (building and training), `setting` (the hyperparameters, as JSON), `status` ('ok', or why it failed),
             `tried` (how many settings were tried to find this one), `config` (the whole training configuration but
             the seed, as JSON), `version` and, where there are further metrics, `others` (their test scores, as JSON).
@@ -119,7 +119,7 @@ class Comparison:
         Raises:
             MissingFilesError: There is no such file.
             InvalidDataError: The file is neither, or holds runs of one model on one task with several settings,
-                configurations or versions. Of those, `compare` returns the ones that its arguments ask for.
+                configurations or versions. `compare` returns the runs among them that its arguments ask for.
         """
 
         path = Path(path)
@@ -486,7 +486,7 @@ def _paired(part: pd.DataFrame, model: str, baseline: str, seed: int) -> dict[st
                 f"{name!r} lacks {len(missing)} run(s) on {part['task'].iloc[0]!r} that {other!r} has: "
                 f"{runs}{'; ...' if len(missing) > 5 else ''}: run them, or leave them out for all models"
             )
-    # Of a model without runs on both sides, as on a task that neither was trained on, there is nothing to pair.
+    # There is nothing to pair of a model without runs on both sides, such as on a task that neither was trained on.
     a, b = first.to_numpy(), second.reindex(first.index).to_numpy()
     pairs = int(np.isfinite(a - b).sum())
     if pairs < len(a) or not len(a):

@@ -49,7 +49,7 @@ def memory_errors(name: str, remedy: str) -> Iterator[None]:
 
     Args:
         name: Name of the task.
-        remedy: What to do.
+        remedy: Advice to the user.
 
     Raises:
         OutOfMemoryError: The memory of the CPU or of an accelerator does not hold what the block allocates.

@@ -1,7 +1,7 @@
 """Metrics of classification, regression and link ranking, computed over a whole part of a split at once.
 
 Labels `y` and predictions `pred` are NumPy arrays or torch tensors, of any device, with or without gradients; floats
-are taken as float64. What has no label does not count, and what is predicted for it is not read. All metrics raise
+are taken as float64. Entries without a label do not count, and predictions for them are not read. All metrics raise
 
 - `InvalidDataError` where shapes or values are not those of the metric, or nothing is labelled;
 - `DivergedError` where a prediction that counts is NaN, or infinite such that the metric has no value.
@@ -134,9 +134,9 @@ def macro_f1(y: Values, pred: Values) -> float:
 def roc_auc(y: Values, pred: Values) -> float:
     """Chance that a positive scores above a negative, ties counting half: the area under the ROC curve.
 
-    Of more than two classes it is each class against the rest by the softmax of the scores, averaged over classes. Of
-    many labels it is the mean over the labels that have both values, as `ogb.graphproppred.Evaluator('ogbg-molhiv')`
-    takes it.
+    With more than two classes it is each class against the rest by the softmax of the scores, averaged over classes.
+    With many labels it is the mean over the labels that have both values, as in
+    `ogb.graphproppred.Evaluator('ogbg-molhiv')`.
 
     Args:
         y: Classes (M,), -1 where unlabelled, each class at least once; or labels (M, T) of 0 and 1, NaN where missing.
@@ -152,10 +152,9 @@ def roc_auc(y: Values, pred: Values) -> float:
 def average_precision(y: Values, pred: Values) -> float:
     r"""Mean over the positives of the precision among all that score at least as much.
 
-    With thresholds at each distinct score it is :math:`\sum_n (R_n - R_{n-1}) P_n` of recall and precision. Of more
-    than two classes it is each class against the rest by the softmax of the scores, averaged over classes. Of many
-    labels it is the mean over the labels that have both values, as `ogb.graphproppred.Evaluator('ogbg-molpcba')` takes
-    it.
+    With thresholds at each distinct score it is :math:`\sum_n (R_n - R_{n-1}) P_n` of recall and precision. With more
+    than two classes it is each class against the rest by the softmax of the scores, averaged over classes. With many
+    labels it is the mean over the labels that have both values, as in `ogb.graphproppred.Evaluator('ogbg-molpcba')`.
 
     Args:
         y: Classes (M,), -1 where unlabelled, each class at least once; or labels (M, T) of 0 and 1, NaN where missing.
@@ -313,7 +312,7 @@ def _class_labels(y: Values, pred: Values) -> tuple[Array, Array]:
 
 def _counted(score: Callable[..., float], y: Array, pred: Array, **options: Any) -> float:
     with warnings.catch_warnings():
-        # Of small parts with many classes scikit-learn 1.6 and 1.7 ask whether they are regression.
+        # scikit-learn 1.6 and 1.7 ask whether small parts with many classes are regression.
         warnings.filterwarnings("ignore", "The number of unique classes is greater than 50%", UserWarning)
         return float(score(y, pred, **options))
 

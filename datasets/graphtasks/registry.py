@@ -28,7 +28,7 @@ class Source(Protocol):
 
     @property
     def kind(self) -> Kind:
-        """What is predicted."""
+        """Kind of the targets."""
 
     @property
     def metric(self) -> str:
@@ -52,10 +52,10 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Entry:
-    """What is known of a task before it is loaded.
+    """Facts about a task that are known before it is loaded.
 
     Args:
-        kind: What is predicted.
+        kind: Kind of the targets.
         metric: Name of the metric.
         protocols: Names of the split protocols, the default first.
         source: Where the data come from.

@@ -61,8 +61,8 @@ def from_series(
         standardise: Subtract the mean of each node's feature, and divide by its standard deviation, both over the
             steps that the training part sees. `task.scale.restore` turns predictions back.
         target: Feature to predict, from 0 to F - 1.
-        splits: Splits of the snapshots, instead of those by time. Of several, the one whose training part ends first
-            standardises.
+        splits: Splits of the snapshots, instead of those by time. The split whose training part ends
+            first standardises.
         metric: Name of the metric; it scores standardised values where `standardise` is true.
         name: Name of the task.
         source: Where the data come from.

@@ -47,7 +47,7 @@ class GraphTask:
 
     Args:
         name: Name in the catalogue, or one of your own.
-        kind: What is predicted.
+        kind: Kind of the targets, by its name in the table.
         data: A graph with `x` (N, F) float32 and `edge_index` (2, E), or a sequence of such graphs. The edges of a
             'link' task are in its splits alone, so that none to predict can slip into a model; see :meth:`graph`.
         splits: The splits of the protocol; results are averaged over all of them.
@@ -56,8 +56,9 @@ class GraphTask:
         source: Where the data come from.
         licence: Licence of the data as its source states it.
         protocol: One line that says how nodes are split and scored.
-        transforms: Of a link task: PyG transforms of its graph, applied with the messages of each part.
-        scale: Of a standardised series, what turns predictions back, see :func:`~graphtasks.from_series`.
+        transforms: PyG transforms of the graph of a link task, applied with the messages of each part.
+        scale: Means and deviations of a standardised series, which turn predictions back, see
+            :func:`~graphtasks.from_series`.
 
     Raises:
         InvalidDataError: A graph is empty, has NaN or infinite features, edges to nodes that do not
@@ -258,7 +259,8 @@ class GraphTask:
     def transform(self, transform: Callable[[Data], Data]) -> GraphTask:
         """A copy whose graphs went through a PyG transform.
 
-        Of a link task, what :meth:`graph` gives goes through it: it sees the messages of a part, no edge to predict.
+        The transform of a link task acts on the result of :meth:`graph`: it sees the messages of a part, no edge to
+        predict.
         """
         if self.form == "links":
             return self.replace(transforms=(*self.transforms, transform))
@@ -287,8 +289,8 @@ class GraphTask:
                 edges' `weight` becomes `edge_weight`.
                 Or a sequence of graphs, which need `splits`, over graphs.
             name: Name of the task.
-            kind: What is predicted, 'temporal' for snapshots in their order; by default 'node' or 'node-regression' by
-                the dtype of `y` where there is a target for each node, else 'graph'.
+            kind: Kind of the targets, 'temporal' for snapshots in their order; by default 'node' or 'node-regression'
+                by the dtype of `y` where there is a target for each node, else 'graph'.
             splits: The splits, instead of masks.
             metric: Name of the metric; by default 'accuracy' for classes, 'ap' for several labels of 0 and 1, else
                 'mse'.

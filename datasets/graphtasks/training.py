@@ -28,7 +28,7 @@ from graphtasks.task import GraphTask
 
 @dataclass(frozen=True, repr=False)
 class FitResult:
-    """What a training left: scores at the best validation epoch, the weights there, and the curves.
+    """Result of a training: scores at the best validation epoch, the weights there, and the curves.
 
     Args:
         val: Best validation score.

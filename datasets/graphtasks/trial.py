@@ -26,7 +26,7 @@ class Trial:
     Args:
         status: 'ok', or why the setting lost.
         scores: Scores by part, empty where it lost.
-        result: What the training left; None where it lost.
+        result: Result of the training; None where it lost.
         parameters: Number of weights of the model, None where it could not be built.
         seconds: Wall clock of building and training.
     """
@@ -65,8 +65,8 @@ def train_once(
     the training raises an error that says that it is impossible. All other errors are raised.
 
     Args:
-        build: Makes the model for the prepared task. What it draws from the generators that
-            :func:`~graphtasks.seeded` seeds follows from `config.seed`.
+        build: Makes the model for the prepared task. Its draws from the generators that
+            :func:`~graphtasks.seeded` seeds follow from `config.seed`.
         task: The task.
         split: Index of the split.
         config: Training settings, by default those of :class:`FitConfig`.
@@ -75,7 +75,7 @@ def train_once(
         parts: Parts of which scores are kept. Without 'test', the test score decides nothing, not even whether the
             setting lost.
         metrics: Names of further metrics of the test predictions.
-        callback: Called after each epoch as by :func:`~graphtasks.fit`. What it raises is raised.
+        callback: Called after each epoch as by :func:`~graphtasks.fit`. Its errors are raised.
 
     >>> from torch_geometric.nn.models import GCN
     >>> import graphtasks

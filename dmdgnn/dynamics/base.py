@@ -1,4 +1,4 @@
-"""What dynamics on a graph are, and what all of them share."""
+"""Base class of dynamics on a graph."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dmdgnn.precision import full_precision
 
 
 class Dynamics(ABC):
-    """What gives snapshots of a graph, or of a :class:`~torch_geometric.data.Batch` of graphs: states of the nodes, and
+    """Source of snapshots of a graph, or of a :class:`~torch_geometric.data.Batch` of graphs: states of the nodes, and
     the states that follow them."""
 
     @property

@@ -72,7 +72,7 @@ class PersonalizedPageRank(Propagation):
         x_{k+1} = \alpha \left( I - (1 - \alpha) \hat A \right)^{-1} x_k
 
     by the power iteration :math:`z \leftarrow (1 - \alpha) \hat A z + \alpha x_k` from :math:`z = x_k`, as often as
-    :math:`(1 - \alpha)^n` needs to come below the tolerance: 132 times by default. What it leaves out is a matter of
+    :math:`(1 - \alpha)^n` needs to come below the tolerance: 132 times by default. The remainder is a matter of
     accuracy only: a step is a polynomial of the adjacency in any case, and symmetric where that is.
 
     Args:

@@ -79,7 +79,7 @@ class HiddenStates(Dynamics):
 
     @torch.no_grad()
     def states(self, data: Data) -> list[Tensor]:
-        """What enters each layer, and what leaves the last, each (N, width)."""
+        """Inputs of each layer and outputs of the last, each (N, width)."""
         inputs: list[Tensor] = []
         outputs: list[Tensor] = []
 
@@ -124,7 +124,7 @@ def _outermost(model: nn.Module) -> Iterator[nn.Module]:
 
 
 def _state(value: Any, data: Data) -> Tensor:
-    # Of a pair, for sources and targets, the latter is what the layer updates.
+    # A pair is of sources and targets; the layer updates the latter.
     value = value[-1] if isinstance(value, tuple) else value
     if not isinstance(value, Tensor) or value.dim() != 2 or len(value) != data.num_nodes:
         got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
@@ -158,7 +158,7 @@ def _call(model: nn.Module, data: Data) -> None:
 
 
 def _defaults(model: nn.Module) -> dict[str, Any]:
-    """What `forward` names, with the defaults."""
+    """Arguments that `forward` names, with their defaults."""
     if isinstance(model, Sequential):
         return {name: parameter.default for name, parameter in model.signature.param_dict.items()}
     parameters = inspect.signature(model.forward).parameters.values()

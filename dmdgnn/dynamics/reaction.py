@@ -200,5 +200,5 @@ def _with_values(matrix: Tensor, values: Tensor) -> Tensor:
 
 
 def _row_sums(matrix: Tensor) -> Tensor:
-    """Of a CSR matrix, shape (N, 1)."""
+    """Sums of the rows of a CSR matrix, (N, 1)."""
     return matrix @ matrix.values().new_ones(matrix.size(1), 1)

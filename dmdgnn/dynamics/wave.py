@@ -28,7 +28,7 @@ class WaveEquation(Propagation):
     :math:`\cos\theta = 1 - \tau^2 \lambda / 2`, the one of step k is :math:`\cos k \theta`: unlike diffusion, no
     step makes the states smoother. :math:`\tau \le \sqrt 2` is stable on every graph, as :math:`\lambda < 2`.
 
-    **What DMD reads.** A wave has a position and a velocity, and the snapshots show the first only.
+    **States that DMD reads.** A wave has a position and a velocity, and the snapshots show the first only.
 
     - From rest (`burn_in=0`) and for one pair (`steps=1`), :math:`Y = T_s(I - \tau^2 L / 2) X` with s the stride: a
       linear operator, symmetric where L is.

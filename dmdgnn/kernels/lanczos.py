@@ -43,7 +43,7 @@ def lanczos(
         product: A times a matrix (size, k) of `dtype`, for a symmetric or Hermitian, positive semidefinite A.
         size: Rows of A.
         count: Number of pairs.
-        seed: Of the random directions.
+        seed: Seed of the random directions.
         device: Where the products are.
         dtype: Their type, float64 or complex128.
 

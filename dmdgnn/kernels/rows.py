@@ -105,5 +105,5 @@ def _product(A: Tensor, B: Tensor) -> Tensor:
 
 
 def _matmul(A: np.ndarray, B: np.ndarray) -> np.ndarray:
-    with np.errstate(all="ignore"):  # What is not finite is an error later, or was one before.
+    with np.errstate(all="ignore"):  # Values that are not finite are an error later, or were one before.
         return A @ B

@@ -83,7 +83,7 @@ def thin_svd(
             - 'auto': 'gram' for float32, whose own rounding is coarser than what it loses; for float64 'gram' as long
               as :math:`\sigma_r \ge 3 \cdot 10^{-4} \sigma_1`, else 'full'. Never 'randomized', which costs accuracy
               that only the caller knows whether to spend.
-        seed: Of the range finder.
+        seed: Seed of the range finder.
         rounding: Type whose rounding the entries carry, float32 for instance if X was converted from it; by default
             the dtype of X.
 
@@ -156,7 +156,7 @@ def _candidates(method: Method, dtype: torch.dtype, truncation: Truncation) -> t
 
 def _gram(X: Tensor, count: int | None, seed: int) -> tuple[ThinSVD, float]:
     if X.size(-2) < X.size(-1):
-        check_finite("X", X)  # Of the transpose, the place would be another.
+        check_finite("X", X)  # The transpose has the value at another place.
         (V, S, U), floor = _gram(adjoint(X) if is_sparse(X) else precise(X).mH, count, seed)
         return ThinSVD(U.to(X.dtype), S, V), floor
     X, scale, (_, V) = _gram_pairs(X, count, seed)

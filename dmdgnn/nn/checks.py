@@ -1,4 +1,4 @@
-"""What layers and models ask of their inputs."""
+"""Checks of the inputs of layers and models."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def _same_precision(x: Tensor, modes: Tensor, eigs: Tensor, duals: Tensor | None
 
 
 def _check_pairs(eigs: Tensor) -> None:
-    # What reads values is for the user's own hands: neither a compiled graph nor the meta device has any.
+    # The check reads values, which neither a compiled graph nor the meta device has.
     if torch.compiler.is_compiling() or eigs.is_meta:
         return
     place = _first_alone(eigs)
@@ -171,7 +171,7 @@ def _check_pairs(eigs: Tensor) -> None:
 def _first_alone(eigs: Tensor) -> tuple[int, ...] | None:
     """The place of the first eigenvalue without its conjugate where a pair has it, if there is one."""
     if eigs.size(-1) == eigs.numel():
-        # Of one graph, a loop is many times faster than the kernels' overhead, which layers of it would feel.
+        # For one graph, a loop is many times faster than the kernels' overhead, which its layers would feel.
         values, place = eigs.tolist(), 0
         while isinstance(values[0], list):
             values = values[0]

@@ -201,12 +201,12 @@ class DirDMDGNN(BasicGNN):
         num_layers (int): Number of layers.
         out_channels (int, optional): Size of each output sample. (default: :obj:`None`)
         dropout (float, optional): Dropout probability. (default: :obj:`0.0`)
-        act, act_first, act_kwargs, norm, norm_kwargs, jk (optional): Those of `BasicGNN`.
+        act, act_first, act_kwargs, norm, norm_kwargs, jk (optional): As in `BasicGNN`.
         rank (int): Number of modes of each direction.
         alpha (float, optional): Share of what goes along the edges, see :class:`DirDMDConv`. (default: :obj:`0.5`)
         heads (int, optional): Filters in each layer; :obj:`1` in a layer whose output channels it does not divide.
             (default: :obj:`1`)
-        degree, skip, local, gate, bias (optional): Those of :class:`DirDMDConv`.
+        degree, skip, local, gate, bias (optional): As in :class:`DirDMDConv`.
 
     Shapes:
         - **inputs:**

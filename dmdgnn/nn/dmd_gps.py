@@ -35,8 +35,8 @@ class DMDGPS(torch.nn.Module):
             (default: :obj:`None`, one for each channel)
         degree (int, optional): Degree of polynomial filters, which graphs share: a block reaches that many steps of the
             dynamics. (default: :obj:`None`, a gain for each mode, for one graph)
-        local (callable, optional): What makes the local layer of a block of two numbers of channels; :obj:`None` for
-            none. (default: :class:`~torch_geometric.nn.conv.GCNConv`)
+        local (callable, optional): Maker of the local layer of a block, called with two numbers of channels;
+            :obj:`None` for none. (default: :class:`~torch_geometric.nn.conv.GCNConv`)
         gate (float, optional): Start of a learnable scalar before the terms of the modes.
             (default: :obj:`None`, no gate)
 

@@ -113,11 +113,11 @@ class DMDGNN(BasicGNN):
         num_layers (int): Number of layers.
         out_channels (int, optional): Size of each output sample. (default: :obj:`None`)
         dropout (float, optional): Dropout probability. (default: :obj:`0.0`)
-        act, act_first, act_kwargs, norm, norm_kwargs, jk (optional): Those of `BasicGNN`.
+        act, act_first, act_kwargs, norm, norm_kwargs, jk (optional): As in `BasicGNN`.
         rank (int): Number of modes.
         heads (int, optional): Filters in each layer; :obj:`1` in a layer whose output channels it does not divide.
             (default: :obj:`1`)
-        degree, skip, local, gate, bias (optional): Those of :class:`DMDConv`.
+        degree, skip, local, gate, bias (optional): As in :class:`DMDConv`.
 
     Shapes:
         - **inputs:**
@@ -297,7 +297,7 @@ class DMDGNN(BasicGNN):
                 )
 
     def _after(self, layer: int, x: Tensor) -> Tensor:
-        """What follows a convolution in `forward`, without dropout."""
+        """Steps that follow a convolution in `forward`, without dropout."""
         last = layer == self.num_layers - 1
         if not last or self.jk_mode is not None:
             if self.act is not None and self.act_first:

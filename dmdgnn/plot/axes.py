@@ -23,7 +23,7 @@ def pyplot() -> ModuleType:
 
 
 def new_axes(ax: Axes | None) -> Axes:
-    """Those given, or of a new figure."""
+    """The given axes, or those of a new figure."""
     if ax is None:
         return pyplot().subplots()[1]
     if not hasattr(ax, "get_lines"):

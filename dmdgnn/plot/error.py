@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 def reconstruction_error(X: Tensor, Y: Tensor, ranks: Iterable[int], ax: Axes | None = None, **options: Any) -> Axes:
-    r"""What the operator of each rank misses of a step, and how much of the snapshots it keeps.
+    r"""Error of a step of the operator of each rank, and the share of the snapshots that it keeps.
 
     .. math::
         \frac{\|Y - K_r X\|_F}{\|Y\|_F}, \qquad \frac{\sum_{i \le r} \sigma_i^2}{\|X\|_F^2}
 
     with :math:`\sigma_i` the singular values of X. One factorisation serves all ranks, see
-    :meth:`dmdgnn.DMD.truncate`. Of a graph and its dynamics:
+    :meth:`dmdgnn.DMD.truncate`. For a graph and its dynamics:
     ``reconstruction_error(*dynamics.snapshots(data), ranks)``.
 
     Args:
@@ -33,7 +33,7 @@ def reconstruction_error(X: Tensor, Y: Tensor, ranks: Iterable[int], ax: Axes | 
         Y: The same snapshots a step later.
         ranks: Ranks r, in any order.
         ax: Axes to draw on, by default those of a new figure.
-        **options: Of :class:`dmdgnn.DMD`: `modes`, `constraint`, `svd`, `ridge` ... With `modes='projected'`,
+        **options: Options of :class:`dmdgnn.DMD`: `modes`, `constraint`, `svd`, `ridge` ... With `modes='projected'`,
             :math:`K_r` maps into the range of U, as it does in a layer; with exact modes, into that of Y.
 
     Returns:

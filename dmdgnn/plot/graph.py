@@ -99,7 +99,7 @@ def _edges(graph: Data | Tensor, num_nodes: int) -> Tensor:
 
 
 def _positions(edge_index: Tensor, num_nodes: int, pos: Tensor | Mapping[int, Any] | None) -> Tensor:
-    """Of all nodes, float64 (N, 2)."""
+    """Positions of all nodes, float64 (N, 2)."""
     if pos is None:
         try:
             import networkx as nx

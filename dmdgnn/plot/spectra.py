@@ -77,8 +77,8 @@ def learned_filter(conv: DMDConv, eigs: Tensor, ax: Axes | None = None) -> Axes:
 
     Args:
         conv: Layer, trained or not. A polynomial filter of real eigenvalues is drawn between them, too.
-        eigs: Eigenvalues (r,) or (1, r), or real blocks (1, r, r), that the layer is used with. Of a block of two rows
-            the gains are the eigenvalues of what the filter makes of it.
+        eigs: Eigenvalues (r,) or (1, r), or real blocks (1, r, r), that the layer is used with. The
+            gains of a block of two rows are the eigenvalues of its image under the filter.
         ax: Axes to draw on, by default those of a new figure.
 
     Returns:
@@ -148,7 +148,7 @@ def _gains_of_blocks(conv: DMDConv, form: Tensor) -> Tensor:
 
 
 def _eigenvalues(eigs: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Of one graph, (r,), on the CPU, and the blocks (r, r) that they came as."""
+    """Eigenvalues of one graph (r,), on the CPU, and the blocks (r, r) that they came as."""
     shape = tuple(eigs.shape) if isinstance(eigs, Tensor) else ()
     as_blocks = len(shape) == 3 and shape[1] == shape[2] and not eigs.is_complex()
     if not (len(shape) == 1 or (len(shape) > 1 and shape[0] == 1 and (len(shape) == 2 or as_blocks))) or 0 in shape:

@@ -26,7 +26,7 @@ def summary(dmd: DMD, modes: int = 3) -> Figure:
     - The singular values.
     - The modes that contribute most, their real parts over the rows; with `delays`, over the first N of them. One of
       each conjugate pair is drawn.
-    - What these modes add over time: the real parts of their dynamics, times the size of the mode.
+    - The course of these modes over time: the real parts of their dynamics, times the size of the mode.
 
     Args:
         dmd: Fitted to one series or pair of matrices; of several trajectories, the dynamics of the first are drawn.

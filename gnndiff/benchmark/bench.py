@@ -176,7 +176,7 @@ def measure(
         tasks: Tasks or their labels.
         models: For each name the function.
         protocol: The effort.
-        kinds: What tasks may predict.
+        kinds: Kinds of tasks that may be named.
         ours, workers, threads, out, root, quiet: As of :func:`bench`.
     """
     for name, number in (("workers", workers), ("threads", threads)):

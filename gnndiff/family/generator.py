@@ -57,7 +57,7 @@ class FamilyGenerator:
 
         Args:
             vectors: The zoo.
-            conditions: What is known of its members.
+            conditions: Known facts of its members.
             score: Mean validation score of held-out members, of what makes vectors (m, P) of a condition (C,).
             metric: Compares such scores.
             latents: Principal components at most.

@@ -23,7 +23,7 @@ class Regression:
         mean: Mean of the targets (k,).
         weights: :math:`(K + \lambda I)^{-1} (Z - \bar z)`, (n, k).
         scale: Length of the kernel; 0 for the linear kernel.
-        residuals: What the regression leaves of each target when it is fitted to the others, (n, k).
+        residuals: Error at each target of the regression that is fitted to the others, (n, k).
     """
 
     points: Tensor

@@ -28,7 +28,7 @@ class Generator(ABC):
 
         Args:
             zoo: The checkpoints.
-            conditions: What is known of each of them.
+            conditions: Known facts of each of them.
             rng: Source of all randomness, on the CPU.
             advance: Called with a short text as the work goes on.
         """
@@ -41,9 +41,9 @@ class Generator(ABC):
 
         Args:
             n: How many.
-            condition: What they are for (C,), by default the run's graph and the best validation score of the zoo.
+            condition: Condition to draw for (C,), by default the run's graph and the best validation score of the zoo.
             rng: Source of randomness, on the CPU.
-            **options: Of the generator.
+            **options: Options of the generator.
         """
 
     @abstractmethod

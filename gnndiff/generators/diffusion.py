@@ -94,7 +94,7 @@ def train_denoiser(
     """Train a denoiser by predicting noise, with the condition hidden from some samples for guidance.
 
     Args:
-        data: What to learn from.
+        data: Data to learn from.
         steps: Optimisation steps.
         generator: Source of all randomness, on the CPU.
         method: Batch size, learning rate and the like.
@@ -121,7 +121,7 @@ def held_out_steps(
     The error is on the same noise at each of `REPORTS` checks. Training ends after five without a better one.
 
     Args:
-        data: What to learn from.
+        data: Data to learn from.
         latents: Latents (m, k) to predict noise in.
         condition: Their standardised conditions (m, C).
         steps: Optimisation steps at most.

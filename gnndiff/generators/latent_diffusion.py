@@ -91,7 +91,7 @@ class LatentDiffusion(LatentGenerator):
 
         Args:
             n: How many.
-            condition: What they are for (C,). A score outside of the zoo's becomes the nearest of these.
+            condition: Condition to draw for (C,). A score outside of the zoo's becomes the nearest of these.
             rng: Source of randomness, on the CPU.
             guidance: Instead of that of the method.
             steps: Denoising steps, instead of those of the method.

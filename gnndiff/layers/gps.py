@@ -19,9 +19,9 @@ class GPS(torch.nn.Module):
     :class:`~torch_geometric.nn.conv.GPSConv` around a :class:`~torch_geometric.nn.conv.GCNConv`, which have residuals,
     and a linear layer.
 
-    Of PyG's example it leaves out the random walk encodings, which need powers of the adjacency that are dense on
-    large graphs, the dropout of attention, with which no memory-efficient attention runs on a CPU, and drawing the
-    performer's projection anew.
+    It leaves out three parts of PyG's example: the random walk encodings, which need powers of the adjacency that are
+    dense on large graphs, the dropout of attention, with which no memory-efficient attention runs on a CPU, and drawing
+    the performer's projection anew.
 
     Args:
         in_channels (int): Size of each input sample.

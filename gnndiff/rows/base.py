@@ -23,7 +23,7 @@ class Material:
         run: The run.
         zoo: Its checkpoints.
         generator: Its generator.
-        candidates: What the generator drew.
+        candidates: Draws of the generator.
     """
 
     run: Run

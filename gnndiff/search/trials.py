@@ -119,8 +119,8 @@ class _Desk:
     def _claim(self, missing: list[int], done: Mapping[int, FrozenTrial]) -> Asked | None:
         """Take a trial that nobody has, or None if others train all that are missing.
 
-        A trial is queued and then taken by the storage's own exchange of its state. Of trials of one number, which two
-        processes may have queued at the same time, the first one counts.
+        A trial is queued and then taken by the storage's own exchange of its state. Two processes may
+        have queued trials of one number at the same time; the first one counts.
         """
         from optuna.trial import TrialState
 

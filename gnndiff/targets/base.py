@@ -107,8 +107,8 @@ class Target(ABC):
     def units(self, module: nn.Module) -> Sequence[Units] | None:
         """Hidden units of a built module that may change places without a change of its outputs; None where unknown.
 
-        Networks are aligned by them before they are averaged. It is checked that outputs stay the same. Of networks of
-        PyG's form, :func:`gnndiff.targets.ends.units_of` gives them.
+        Networks are aligned by them before they are averaged. It is checked that outputs stay the same. For networks
+        of PyG's form, :func:`gnndiff.targets.ends.units_of` gives them.
         """
         return None
 

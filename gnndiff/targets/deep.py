@@ -35,7 +35,7 @@ def _(attention: PerformerAttention) -> Ends:
 
 def in_blocks(network: nn.Module, *parts: str) -> Ends:
     """The ends of a network of `blocks`, each with some parts that read and add to what residuals carry, an `mlp` and
-    normalisations `norm1` to `norm3`. What attention has inside of it keeps its order."""
+    normalisations `norm1` to `norm3`. Units inside of attention keep their order."""
     only(network, "lin_in.", "blocks.", "lin_out.")
     blocks = []
     for i, block in enumerate(network.blocks):  # type: ignore[arg-type]

@@ -36,8 +36,8 @@ def align(state: State, reference: State, units: Sequence[Units]) -> dict[str, T
     Args:
         state: State dict of a network, or its parameters alone.
         reference: The same of the reference.
-        units: What may change places, as :meth:`gnndiff.Target.units` declares it. Tensors that `state` lacks, such as
-            statistics, are passed over.
+        units: Units that may change places, as :meth:`gnndiff.Target.units` declares them. Tensors that `state`
+            lacks, such as statistics, are passed over.
 
     Returns:
         The reordered state; `state` stays as it is.
@@ -123,7 +123,7 @@ def alignment_error(
 def check_alignment(module: nn.Module, task: GraphTask, units: Sequence[Units], *, seed: int = 0) -> float:
     """:func:`alignment_error` of a module, which stays as it is, on the first graph of a prepared task.
 
-    Of links, the scores of the edges that messages pass along are compared.
+    For links, the scores of the edges that messages pass along are compared.
     """
     module = copy.deepcopy(module).eval()
     device = next(module.parameters()).device

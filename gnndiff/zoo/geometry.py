@@ -21,11 +21,11 @@ Score = Callable[[Tensor], Sequence[float]]
 class Geometry:
     """Facts about the best checkpoints of the trainings of a zoo, the best first.
 
-    Barriers are differences of validation scores, and positive where the way between is worse than its ends. Those of
-    metrics that are no shares are relative to the mean score.
+    Barriers are differences of validation scores, and positive where the way between is worse than its ends. Barriers
+    of metrics that are no shares are relative to the mean score.
 
     Args:
-        barriers: Of each training the fall of its score at the worse of the mean of the good ones and the midpoint.
+        barriers: Fall of each training's score at the worse of the mean of the good ones and the midpoint.
         midpoints: Mean barrier at midpoints of pairs of good trainings.
         good: Whether each training may be averaged.
         spread: Norm of what checkpoints differ in from their mean, relative to theirs.

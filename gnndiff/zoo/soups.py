@@ -40,8 +40,8 @@ def greedy_ensemble(
 ) -> list[int]:
     """Numbers of answers, some more than once, whose average scores best: one more in each round.
 
-    Source: Caruana et al., "Ensemble selection from libraries of models" (ICML 2004), with replacement. Of all rounds
-    the first one of the best score is taken.
+    Source: Caruana et al., "Ensemble selection from libraries of models" (ICML 2004), with replacement. The first
+    round of the best score is taken.
 
     Args:
         answers: Answers of n networks, such as stored predictions.

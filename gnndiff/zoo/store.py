@@ -97,7 +97,7 @@ class CheckpointStore:
         Args:
             member: Number of the training.
             states: State dicts of its checkpoints.
-            facts: Of each the fields of :class:`Checkpoint` that do not follow from the other arguments.
+            facts: Fields of each :class:`Checkpoint` that do not follow from the other arguments.
 
         Raises:
             FileError: The folder cannot be written to, or the disk is full. All that was there is as it was.

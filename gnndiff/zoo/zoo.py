@@ -84,7 +84,7 @@ class Zoo:
             units: Hidden units that may change places.
             alignment: How they are matched, for the reader.
             rounds: Times that all are aligned.
-            roots: Of each the training that its own went on from, by default its own.
+            roots: For each checkpoint, the training that its own went on from, by default its own.
             names: Parameters that are in the vectors, by default all. The best checkpoint has the others.
             barrier: Fall of the score beyond which a training is left out of averages.
         """
@@ -138,7 +138,7 @@ class Zoo:
                 A target's hidden units are aligned.
             task: The task, or its name. Without one, a function that takes a module in evaluation mode and returns its
                 validation score; a function as target is then called as `build(**setting)`, and there are no ensembles.
-            setting: Hyperparameters of the architecture. Those that act in training alone may be left out.
+            setting: Hyperparameters of the architecture. Hyperparameters of training alone may be left out.
             members: The training of each checkpoint, by default one each.
             split: Index of the split.
             config: Training settings, of which only those of batches are used.

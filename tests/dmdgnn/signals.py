@@ -101,7 +101,7 @@ def order(eigs):
 
 
 def contributions(model):
-    """What each mode adds to the states in time, (r, N, T), which no scaling of modes changes."""
+    """Part of each mode in the states over time, (r, N, T), which no scaling of modes changes."""
     eigs, modes, dynamics = (torch.as_tensor(getattr(model, name)) for name in ("eigs", "modes", "dynamics"))
     parts = torch.einsum("nr,rt->rnt", modes.to(torch.complex128), dynamics.to(torch.complex128))
     return parts[order(eigs)]

@@ -48,7 +48,7 @@ def gat(i, o):
     return GATConv(i, o, add_self_loops=False)
 
 
-# What is made, and what it is called with for each kind of eigenvalues.
+# Makers of modules, and the arguments of these for each kind of eigenvalues.
 MODULES = {
     "DMDConv": (lambda: DMDConv(F, 5, R, skip=True, local=gcn, gate=0.5), lambda e: (X, MODES, e, EDGES)),
     "DirDMDConv": (lambda: DirDMDConv(F, 5, R, degree=2, local=gcn), lambda e: (X, MODES, e, MODES, e, EDGES)),

@@ -69,7 +69,7 @@ def snapshots():
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    """What each of two processes, with a shard of the rows each, finds out."""
+    """Results of each of two processes with a shard of the rows each."""
     folder = tmp_path_factory.mktemp("distributed")
     (folder / "worker.py").write_text(WORKER)
     for rank, shard in enumerate(zip(*(part.split(SHARDS) for part in snapshots()), strict=True)):

@@ -102,7 +102,7 @@ def test_orthogonal_operator_fits_best(rank, modes):
     torch.testing.assert_close(K.T @ K, U @ U.T)
     torch.testing.assert_close(K @ K.T, U @ U.T)
     torch.testing.assert_close(dmd.eigs.abs(), torch.ones(dmd.operator.rank, dtype=F64))
-    # Of all turns of the range, none gives a larger <K X, Y>: U^T Y X^T K^T U is symmetric and positive.
+    # No other turn of the range gives a larger <K X, Y>: U^T Y X^T K^T U is symmetric and positive.
     product = U.T @ Y @ X.T @ K.T @ U
     torch.testing.assert_close(product, product.T)
     assert float(torch.linalg.eigvalsh(product).min()) > 0

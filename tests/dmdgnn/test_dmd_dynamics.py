@@ -179,7 +179,7 @@ def test_delays_reconstruct_as_pydmd_does(delays):
     assert_near(dmd.reconstructed_data, torch.from_numpy(model.reconstructed_data.real.copy()), atol=1e-6)
 
 
-# What the properties are to each other
+# Relations of the properties to each other
 
 
 @pytest.mark.parametrize("name", SERIES)

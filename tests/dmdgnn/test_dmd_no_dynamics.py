@@ -1,4 +1,4 @@
-"""What has no dynamics, or not these."""
+"""Models without dynamics, or without the ones that are asked for."""
 
 import pytest
 import torch

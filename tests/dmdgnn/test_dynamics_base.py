@@ -1,4 +1,4 @@
-"""What holds of all dynamics."""
+"""Properties of all dynamics."""
 
 import dataclasses
 import pickle
@@ -47,7 +47,7 @@ def graph(n=8, seed=0, weighted=False, dtype=F64):
 
 
 def matrix(dynamics, data):
-    """What linear dynamics do to the unit vectors."""
+    """The matrix of linear dynamics: the images of the unit vectors."""
     data = data.clone()
     data.x = torch.eye(data.num_nodes, dtype=F64)
     X, Y = dynamics.snapshots(data)

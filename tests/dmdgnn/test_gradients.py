@@ -22,7 +22,7 @@ def leaves(*tensors):
 
 
 def gradients(function, *tensors):
-    """Of a fixed weighting of all entries of the result."""
+    """Gradients of a fixed weighting of all entries of the result."""
     inputs = leaves(*tensors)
     result = function(*inputs)
     return torch.autograd.grad((result * randn(*result.shape, seed=99).to(result)).sum(), inputs)
@@ -342,7 +342,7 @@ def test_control_alone_may_require_gradients():
 
 @pytest.mark.parametrize("smallest", [1e-4, 1e-6, 1e-9])
 def test_small_values_that_are_kept(smallest):
-    # Of wide X of full rank, K = Y X^+ and dK = -K dX X^+ + Y (I - X^+ X) dX^T (X X^T)^-1.
+    # For wide X of full rank, K = Y X^+ and dK = -K dX X^+ + Y (I - X^+ X) dX^T (X X^T)^-1.
     U, V, S = orthonormal(3, 3), orthonormal(5, 3, seed=1), torch.tensor([1.0, 0.5, smallest], dtype=F64)
     X, Y, weights = U * S @ V.T, randn(3, 5, seed=2), randn(3, 3, seed=99)
     inverse = V / S @ U.T

@@ -32,7 +32,7 @@ def graph(n, edges=None, attr="dmd", seed=0, kind=Signals):
 
 
 def carry(data, n):
-    """What graphs carry, with the number of each node in it where it is a node's own."""
+    """Add attributes such as graphs carry; entries of nodes are the nodes' numbers."""
     numbers = torch.arange(n)
     data.y, data.names, data.rows = numbers, [str(i) for i in range(n)], numbers.numpy()
     data.signals = torch.stack([numbers] * 3)

@@ -1,4 +1,4 @@
-"""What users bring: their module, their data, their files."""
+"""Runs of users' own modules, data and files."""
 
 import importlib
 import json

@@ -115,7 +115,7 @@ def test_processes_make_the_same_table(files, tmp_path, capfd):
     ledgers = [sorted(timeless(read_lines(tmp_path / f"{name}.jsonl")[0]), key=str) for name in ("one", "two")]
     assert ledgers[0] == ledgers[1]
     assert not (tmp_path / "two.parts").exists()
-    # What one process trained, others do not train again.
+    # Trainings of one process are not repeated by others.
     again = bench(*arguments, out=tmp_path / "one", workers=2, **{**TINY, "quiet": False})
     assert again.rows == one.rows
     assert "trial" not in capfd.readouterr().err

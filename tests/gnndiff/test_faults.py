@@ -45,7 +45,7 @@ def go(folder, **changes):
 
 
 def table(results):
-    """What must be the same: all but times."""
+    """Parts of the results that must be the same: all but times."""
     return {**results, "stages": None, "rows": [{**row, "seconds": None} for row in results["rows"]]}
 
 

@@ -60,7 +60,7 @@ def content(run):
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
-    """What one process finds."""
+    """Results of one process."""
     run = Run(RunConfig(**settings(tmp_path_factory.mktemp("alone") / "run")))
     search(run)
     return content(run)

@@ -131,7 +131,7 @@ def arrows_task() -> GraphTask:
 
 
 def series_task() -> GraphTask:
-    """What a node will have is what the node before it has."""
+    """A series in which each node's next value is the present one of the node before it."""
     generator, edge_index = torch.Generator().manual_seed(0), ring(10, undirected=False)
     x = torch.randn(40, 10, 2, generator=generator)
     snapshots = [Data(x=now, y=now[:, -1].roll(1), edge_index=edge_index) for now in x]

@@ -41,7 +41,7 @@ Parts = tuple[list[int], list[int], list[int]]
 
 @dataclass
 class Content:
-    """What a task must hold: features before they are normalised, edges in any order, the fixed splits."""
+    """Content that a task must have: features before they are normalised, edges in any order, the fixed splits."""
 
     x: np.ndarray
     y: np.ndarray
@@ -92,7 +92,7 @@ def mask(nodes: int, index: list[int], dtype: type = bool) -> np.ndarray:
 
 def write_masks(folder: Path, name: str, splits: list[Parts], nodes: int) -> None:
     for i, split in enumerate(splits):
-        # Those of WikipediaNetwork are numbers, not booleans.
+        # Masks of WikipediaNetwork are numbers, not booleans.
         masks = {f"{part}_mask": mask(nodes, split[k], np.uint8) for k, part in enumerate(("train", "val", "test"))}
         np.savez(folder / f"{name}_split_0.6_0.2_{i}.npz", **masks)
 

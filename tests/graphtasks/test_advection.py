@@ -63,7 +63,7 @@ def test_direction_is_needed():
 
 
 def test_directed_features_hold_the_best_forecast():
-    """What remains is the noise that comes between, whose variance follows from the graph."""
+    """The error that remains is the noise that comes between, whose variance follows from the graph."""
     for seed in range(2):
         task = advection("time", None, seed=seed)
         matrix = step(task, 0.9)
@@ -119,7 +119,7 @@ def test_graph_leads_around_and_never_back(degree, more, seed):
     assert not (matrix * matrix.t()).any()
     torch.testing.assert_close(matrix.sum(dim=1), torch.ones(len(matrix), dtype=torch.float64))
     assert matrix.min() >= 0
-    # What is anywhere stays in the graph.
+    # Nothing leaves the graph.
     torch.testing.assert_close(step(task, 0.7).sum(dim=0), torch.ones(len(matrix), dtype=torch.float64))
 
 

@@ -1,4 +1,4 @@
-"""What graphtasks writes is checked before it is used: damage is named or harmless, and never gives something else."""
+"""Checks of the files of graphtasks before their use: damage is named or harmless, and never gives something else."""
 
 import contextlib
 import io
@@ -30,7 +30,7 @@ def links():
 
 
 def value_of(path):
-    """What a file holds, as text."""
+    """Content of a file, as text."""
     if path.suffix == ".csv":
         return Comparison.read(path).runs[list(runs().runs)].to_csv(index=False)
     return combined_hash(load_splits(path))

@@ -42,7 +42,7 @@ def narrow_terminal(monkeypatch):
 
 
 def lines(capsys, *args):
-    """What a command prints, line by line."""
+    """Lines that a command prints."""
     main(list(args))
     captured = capsys.readouterr()
     assert captured.err == ""

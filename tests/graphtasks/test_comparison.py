@@ -165,7 +165,7 @@ def test_a_single_pair_has_a_difference_and_no_interval():
 
 
 def test_intervals_are_quantiles_of_resamples_of_a_seed():
-    # Of 27 resamples of three differences one is all of the lowest and one all of the highest: 3.7 % each.
+    # One of the 27 resamples of three differences is all of the lowest, one all of the highest: 3.7 % each.
     few = comparison(rows("cora", "gcn", [0.5] * 3), rows("cora", "dmd", [0.4, 0.7, 0.9])).differences("gcn").iloc[0]
     assert (few["low"], few["high"]) == pytest.approx((-0.1, 0.4))
     generator = np.random.default_rng(0)

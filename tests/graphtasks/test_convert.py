@@ -1,4 +1,4 @@
-"""What is no graph, or not what was meant, is named or warned of, whichever way it comes in."""
+"""Data that are no graph, or not the one that was meant, are named or warned of, whichever way they come in."""
 
 from pathlib import Path
 

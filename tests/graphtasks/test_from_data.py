@@ -1,4 +1,4 @@
-"""What `from_data` makes of graphs of PyG."""
+"""Tasks that `from_data` makes of graphs of PyG."""
 
 import networkx as nx
 import numpy as np

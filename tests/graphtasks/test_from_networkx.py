@@ -1,4 +1,4 @@
-"""What `from_data` makes of graphs of networkx."""
+"""Tasks that `from_data` makes of graphs of networkx."""
 
 import networkx as nx
 import pytest

@@ -1,4 +1,4 @@
-"""What holds for all metrics."""
+"""Properties of all metrics."""
 
 import math
 import pickle

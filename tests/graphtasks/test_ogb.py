@@ -239,7 +239,7 @@ def test_what_torch_loads_safely_stays_what_it_was(root, known):
 
 
 class Trap:
-    """What creates a file when it is unpickled."""
+    """An object that creates a file when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

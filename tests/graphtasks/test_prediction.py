@@ -1,4 +1,4 @@
-"""What a trained model answers outside of its training, and forecasts."""
+"""Predictions of a trained model outside of its training, and forecasts."""
 
 import math
 

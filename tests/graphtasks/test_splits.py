@@ -506,7 +506,7 @@ def test_array_file_is_an_error(tmp_path):
 
 
 class Dangerous:
-    """What runs code when it is unpickled."""
+    """An object that runs code when it is unpickled."""
 
     def __reduce__(self):
         return pytest.fail, ("a pickled object was loaded",)

@@ -251,7 +251,7 @@ def test_gcn_reaches_its_published_accuracy_on_cora(tmp_path, monkeypatch):
     assert 0.79 <= result.test <= 0.84
 
 
-# What is counted
+# Targets that the loss counts
 
 
 class Alone(nn.Module):

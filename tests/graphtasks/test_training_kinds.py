@@ -32,7 +32,7 @@ from learners import (
 
 
 def predictions(model: nn.Module, task: GraphTask, part: str) -> Tensor:
-    """What the model gives for a part, without anything of the loop."""
+    """Predictions of the model for a part, without anything of the loop."""
     model.eval()
     with torch.no_grad():
         if task.kind == "link":

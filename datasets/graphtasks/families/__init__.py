@@ -25,7 +25,7 @@ def family(name: str, *, root: str | Path | None = None, **options: Any) -> Fami
     Args:
         name: Its name, such as 'csbm-family'.
         root: Folder of raw data files, for real graphs.
-        **options: Of the family, such as `members=96` and `seed=0`.
+        **options: Options of the family, such as `members=96` and `seed=0`.
 
     Raises:
         UnknownTaskError: There is none.

@@ -32,7 +32,7 @@ class Family:
     Args:
         tasks: The members.
         name: Name of the family.
-        conditions: What is known of each member (n, C), such as a speed or a homophily; None where nothing is.
+        conditions: Known facts of each member (n, C), such as a speed or a homophily; None where there are none.
         shares: Shares of the members that are for training and for validation; the others are unseen.
         seed: Seed of the members' split.
 

@@ -86,7 +86,7 @@ class LinkKind(TaskKind):
 class Links(Batches):
     """Pairs of nodes, scored by the product of what a model makes of each from the messages of a part.
 
-    A model with a method `decode(z, pairs)` scores pairs by it. Of PyG's variational autoencoder the divergence from
+    A model with a method `decode(z, pairs)` scores pairs by it. The divergence of PyG's variational autoencoder from
     the prior is added to the loss, in the proportion of PyG's example.
     """
 

@@ -57,7 +57,7 @@ class RawFiles:
         return any((root / self.folder / file).is_file() for file in self.files)
 
     def read(self, root: Path) -> object:
-        """What the dataset's class makes of the raw files; see :meth:`stage`."""
+        """Result of the dataset's class for the raw files; see :meth:`stage`."""
         staged = self.stage(root)
         try:
             return self.open(staged)

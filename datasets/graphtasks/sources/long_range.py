@@ -97,7 +97,7 @@ def shortest_path(
 
     Graphs are drawn as in "Principal Neighbourhood Aggregation" (https://arxiv.org/abs/2004.05718): Erdős-Rényi or
     Barabási-Albert graphs of random density, trees, caterpillars, lobsters, grids, cliques, ladders, paths and stars,
-    in which a tenth of the edges is then moved at random. Those that fall apart are put together by an edge between
+    in which a tenth of the edges is then moved at random. Graphs that fall apart are put together by an edge between
     random nodes of each part and the next. Used as here by "Anti-Symmetric DGN" (https://arxiv.org/abs/2210.09789).
 
     Args:

@@ -37,7 +37,7 @@ class OGBDataset:
 
     Args:
         task_name: Name in the catalogue and in OGB.
-        kind: What is predicted.
+        kind: Kind of the targets.
         metric: Name of OGB's metric.
         directed: Whether OGB gives each edge in one direction alone.
     """
@@ -233,7 +233,7 @@ def _read_graph(raw: Path, *, inverse: bool) -> tuple[Tensor, Tensor]:
                 f"{given} has {rows} rows, but {path.name} says {counts[-1]}: replace the one that is wrong"
             )
     num_nodes, num_edges = counts
-    # ogb reports on the terminal. What it may warn of, numbers that are none, is checked below.
+    # ogb reports on the terminal. Its warnings are of numbers that are none, which are checked below.
     with _reading(raw), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -252,7 +252,7 @@ def _read_graph(raw: Path, *, inverse: bool) -> tuple[Tensor, Tensor]:
 
 
 def _load_arrays(path: Path) -> Any:
-    """What `torch.save` wrote, of plain containers, tensors and numpy arrays of numbers; nothing else is loaded."""
+    """Contents of a file of `torch.save`: plain containers, tensors and numpy arrays of numbers, and nothing else."""
     reconstruct: Any = np.empty(0).__reduce__()[0]
     safe: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [np.ndarray, np.dtype]
     safe += [type(np.dtype(kind)) for kind in ("int64", "int32", "float64", "float32")]

@@ -39,7 +39,7 @@ class PyGDataset:
         protocols: Split protocols, the default first.
         metric: Name of the metric.
         normalize: Whether the features of each node are divided by their sum.
-        note: What a user of its scores should know, said in the protocol.
+        note: Remark for users of its scores, said in the protocol.
     """
 
     task_name: str

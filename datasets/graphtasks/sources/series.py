@@ -24,7 +24,7 @@ from graphtasks.task import GraphTask, Kind
 
 
 class _Steps(NamedTuple):
-    """What a file holds: of each step the graph, features (T, N, F) and the values to predict (T, N)."""
+    """Contents of a file: graph, features (T, N, F) and values to predict (T, N) of each step."""
 
     graphs: list[dict[str, Tensor]]
     features: Tensor

@@ -24,7 +24,7 @@ EDGES = torch.tensor([[0, 1, 2, 3, 4, 5, 6, 7], [1, 2, 3, 4, 5, 6, 7, 8]])
 GRAPHS = Ragged(torch.tensor([0, 2, 5, N]))
 REAL, COMPLEX = torch.tensor([0.9, -0.5, 0.2]), torch.tensor([0.9, 0.3 + 0.4j, 0.3 - 0.4j])
 MODES, DUALS = torch.randn(2, N, R, generator=torch.Generator().manual_seed(1))
-# What is compiled, and what it is called with.
+# Modules to compile, and their arguments.
 ON_ONE_GRAPH = {
     "DMDConv": (DMDConv(F, 6, R, skip=True, local=True, gate=0.5), (X, MODES, REAL, EDGES)),
     "DMDConv complex": (DMDConv(F, 6, R, heads=2), (X, MODES, COMPLEX, None, None, None, DUALS)),

@@ -14,7 +14,7 @@ from dmdgnn.series import AddSeriesModes
 from dmdgnn.transforms import AddDMDModes
 
 BASIC = list(inspect.signature(BasicGNN.__init__).parameters)
-# What each class takes at least.
+# Arguments that each class needs.
 LEAST = {
     "in_channels": 4,
     "hidden_channels": 6,

@@ -327,7 +327,7 @@ def test_one_graph_is_normalised_by_its_own_statistics(name, task):
 
 PAPER_GRIDS = {
     "small": {"mlp": 540, "gcn": 540, "sage": 540, "gat": 1620, "cheb": 1620, "appnp": 2700, "gprgnn": 2160}
-    # Of propagation and a linear map, hidden units and dropout are dead.
+    # Hidden units and dropout do nothing in propagation and a linear map.
     | {"sgc": 36, "mixhop": 540, "h2gcn": 1620},
     "link": {"mlp": 540, "gcn": 540, "cheb": 1620, "appnp": 1620, "sage": 540},
     "large": {"gcn": 54, "sage": 54, "appnp": 216, "gprgnn": 216},

@@ -1,4 +1,4 @@
-"""What contenders make of a task before they train on it."""
+"""Tasks that contenders prepare before they train on them."""
 
 import dataclasses
 import json

@@ -59,7 +59,7 @@ UNNOTICED = {
 
 
 def damages(file: Path, others: Iterable[Path], foreign: Path) -> dict[str, bytes]:
-    """What a file may hold instead of what it should: parts of it, more than it, other files."""
+    """Contents that may stand in the place of a file's own: parts of it, more than it, other files."""
     good = file.read_bytes()
     half = len(good) // 2
     ends = {"half": half, "most": 7 * len(good) // 8, "all but 1": len(good) - 1}
@@ -73,7 +73,7 @@ def damages(file: Path, others: Iterable[Path], foreign: Path) -> dict[str, byte
 
 
 def attempt(case: Case, root: Path, file: Path, good: list[object], protocol: str | None = None) -> str:
-    """What becomes of a load: 'same' or 'other' data, an 'error' that names dataset or file, or what else it is."""
+    """Outcome of a load: 'same' or 'other' data, an 'error' that names dataset or file, or the words of any other."""
     try:
         task = load(case.name, root=root, split=protocol or case.protocol)
     except (InvalidDataError, MissingFilesError) as error:
