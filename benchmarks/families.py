@@ -1,7 +1,8 @@
 """Do generated networks serve graphs never seen, without a label of theirs?
 
 A line of JSON for each family, model, condition, number of training members and seed: mean test score of each row over
-unseen members, and paired differences with half a 95 % interval. A line that is there is not computed again; a run
+unseen members, and paired differences with half a 95 % interval: those of the pipeline's default, of the regression
+and of generated networks. A line that is there is not computed again; a run
 that was stopped goes on in its folder.
 
     python benchmarks/families.py csbm-family --model gprgnn --members 160
@@ -38,16 +39,20 @@ def measure(
         warnings.simplefilter("ignore")
         given = None if drawn.conditions is None else drawn.conditions[drawn.parts["unseen"][0]]
         results.pipeline.predict(drawn.members("unseen")[0], given=given)
-    best = "generated_mean" if results.facts["default"] == "diffusion" else "regression"
-    others = [row for row in results.rows if row != best]
+    facts, start = results.facts, str(results.facts["start"])
+    default = {"shared": start, "regression": "regression", "diffusion": "generated_mean"}[str(facts["default"])]
     return {
         "key": key,
         "metric": results.metric.name,
         "unseen": len(results.distances),
-        "training": results.facts["training"],
-        "default": best,
+        "training": facts["training"],
+        "start": start,
+        "default": default,
         "rows": {row: round(results.mean(row), 5) for row in results.rows},
-        "ahead of": {row: [round(v, 5) for v in results.paired(best, row)] for row in others},
+        "minus": {
+            row: {other: [round(v, 5) for v in results.paired(row, other)] for other in results.rows if other != row}
+            for row in dict.fromkeys((default, "regression", "generated_mean"))
+        },
         "outside": sum(distance > 1 for distance in results.distances),
         "seconds": {stage: round(seconds, 1) for stage, seconds in results.seconds.items()},
         "predict_seconds": round(time.perf_counter() - start, 3),

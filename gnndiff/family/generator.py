@@ -1,4 +1,4 @@
-"""The generator of a family: latents of parameters by regression on the condition, and by diffusion around it."""
+"""The generator of a family: changes of a shared start, by regression on the condition and by diffusion around it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from gnndiff.family.regression import CHOICES, Regression
+from gnndiff.family.shared import Start
 from gnndiff.generators.conditions import ZooConditions
 from gnndiff.generators.latent_diffusion import LatentDiffusion
 from gnndiff.zoo.vectors import ParameterLayout
@@ -25,16 +26,18 @@ STEPS = 50
 
 @dataclass(frozen=True)
 class FamilyGenerator:
-    """Draws parameter vectors for a condition.
+    r"""Draws parameter vectors :math:`s(c) + \mu + B z(c)` for a condition c.
 
     Args:
-        mean: Mean of the zoo (P,).
-        basis: Principal components (P, k), each of the length of its deviation.
-        regression: Latents by the condition.
+        start: The vector s(c) from which the training on a member went on.
+        mean: Mean of the changes :math:`\mu` (P,) that these trainings made.
+        basis: Principal components B (P, k) of the changes, each of the length of its deviation.
+        regression: Latents z by the condition.
         diffusion: Diffusion of latents, or of what the regression leaves of them.
         residual: Whether it is of the latter.
     """
 
+    start: Start
     mean: Tensor
     basis: Tensor
     regression: Regression
@@ -44,6 +47,7 @@ class FamilyGenerator:
     @classmethod
     def fit(
         cls,
+        start: Start,
         vectors: Tensor,
         conditions: Tensor,
         score: Callable[[Callable[[Tensor], Tensor]], float],
@@ -56,6 +60,7 @@ class FamilyGenerator:
         """Fit to vectors (n, P) and standardised conditions (n, C).
 
         Args:
+            start: Start of the trainings that ended in the vectors.
             vectors: The zoo.
             conditions: Known facts of its members.
             score: Mean validation score of held-out members, of what makes vectors (m, P) of a condition (C,).
@@ -64,14 +69,15 @@ class FamilyGenerator:
             steps: Steps of the denoiser.
             seed: Seed of all randomness.
         """
-        mean = vectors.mean(dim=0)
-        U, S, Vh = torch.linalg.svd((vectors - mean).double(), full_matrices=False)
-        kept = min(latents, int((S / S[0] > 1e-6).sum()))
+        changes = vectors - start(conditions)
+        mean = changes.mean(dim=0)
+        U, S, Vh = torch.linalg.svd((changes - mean).double(), full_matrices=False)
+        kept = max(1, min(latents, int((1e-6 * S[0] < S).sum())))
         size = len(vectors) ** 0.5
         basis, targets = (Vh[:kept].mT * S[:kept] / size).float(), (U[:, :kept] * size).float()
 
         fits = [Regression.fit(conditions, targets, *choice) for choice in CHOICES]
-        scores = [score(partial(_expected, mean, basis, fit)) for fit in fits]
+        scores = [score(partial(_expected, start, mean, basis, fit)) for fit in fits]
         regression = fits[_best(scores, metric)]
 
         found = []
@@ -82,20 +88,20 @@ class FamilyGenerator:
             zoo = SimpleNamespace(vectors=wanted, layout=layout, members=members)
             known = ZooConditions(_scored(conditions), _scored(conditions.mean(dim=0)))
             diffusion = LatentDiffusion(steps).fit(cast(Zoo, zoo), known, rng=rng)
-            found.append(cls(mean, basis, regression, diffusion, residual))
+            found.append(cls(start, mean, basis, regression, diffusion, residual))
         scores = [score(partial(each._seeded, 8, seed)) for each in found]
         return found[_best(scores, metric)]
 
     def expected(self, condition: Tensor) -> Tensor:
         """The vector (1, P) that the regression gives for a standardised condition (C,)."""
-        return _expected(self.mean, self.basis, self.regression, condition)
+        return _expected(self.start, self.mean, self.basis, self.regression, condition)
 
     def sample(self, n: int, condition: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """Vectors (n, P) drawn for a standardised condition (C,)."""
         latents = self.diffusion.sample(n, condition=_scored(condition), rng=rng, steps=STEPS)
         if self.residual:
             latents = latents + self.regression(condition[None])
-        return self.mean + latents @ self.basis.mT
+        return self.start(condition[None]) + self.mean + latents @ self.basis.mT
 
     def _seeded(self, n: int, seed: int, condition: Tensor) -> Tensor:
         return self.sample(n, condition, torch.Generator().manual_seed(seed))
@@ -103,20 +109,20 @@ class FamilyGenerator:
     def tensors(self) -> dict[str, Tensor]:
         """All tensors but those of the diffusion."""
         parts = {name: getattr(self.regression, name) for name in ("points", "mean", "weights", "residuals")}
-        return {"mean": self.mean, "basis": self.basis, **{f"regression.{k}": v for k, v in parts.items()}}
+        own = {"start": self.start.weights, "mean": self.mean, "basis": self.basis}
+        return {**own, **{f"regression.{k}": v for k, v in parts.items()}}
 
     @classmethod
     def read(cls, folder: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> FamilyGenerator:
         """The generator of :meth:`tensors`, the scale of its kernel, and the folder of the diffusion."""
         own = {name: tensors[f"regression.{name}"] for name in ("points", "mean", "weights", "residuals")}
         regression = Regression(**own, scale=facts["scale"])
-        return cls(
-            tensors["mean"], tensors["basis"], regression, LatentDiffusion.from_pretrained(folder), facts["residual"]
-        )
+        start, diffusion = Start(tensors["start"]), LatentDiffusion.from_pretrained(folder)
+        return cls(start, tensors["mean"], tensors["basis"], regression, diffusion, facts["residual"])
 
 
-def _expected(mean: Tensor, basis: Tensor, regression: Regression, condition: Tensor) -> Tensor:
-    return mean + regression(condition[None]) @ basis.mT
+def _expected(start: Start, mean: Tensor, basis: Tensor, regression: Regression, condition: Tensor) -> Tensor:
+    return start(condition[None]) + mean + regression(condition[None]) @ basis.mT
 
 
 def _scored(conditions: Tensor) -> Tensor:

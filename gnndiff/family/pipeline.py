@@ -26,6 +26,7 @@ from graphtasks import GraphTask, random_splits
 from graphtasks.metrics import metric
 
 INDEX, WEIGHTS = "family.json", "family.safetensors"
+METHODS = ("shared", "regression", "diffusion")
 
 
 class FamilyWarning(UserWarning):
@@ -86,15 +87,26 @@ class FamilyPipeline:
     def sample(
         self, n: int, data: Data | GraphTask, *, given: Tensor | None = None, seed: int = 0, method: str | None = None
     ) -> Tensor:
-        """Vectors (n, P) for a graph; with `method='regression'` one (1, P), for which `n` does not count.
+        """Vectors (n, P) for a graph.
+
+        Args:
+            n: Networks drawn by diffusion; other methods give one.
+            data: The graph, or a task of it.
+            given: What is known of the graph (C,), where that is a condition.
+            seed: Seed of the draws.
+            method: 'shared' (the network or hypernetwork trained on all members), 'regression' (with the changes that
+                a training on the graph is expected to make), or 'diffusion' (with changes drawn around that); by
+                default the one that was best on the validation members.
 
         Raises:
             ConfigError: The method is unknown, n is below 1, or the graph does not fit.
         """
         method = self.default if method is None else method
-        if method not in ("diffusion", "regression") or n < 1:
-            raise ConfigError(f"got method={method!r} and n={n}, expected 'diffusion' or 'regression' and at least 1")
+        if method not in METHODS or n < 1:
+            raise ConfigError(f"got method={method!r} and n={n}, expected {', '.join(METHODS)} and at least 1")
         value = self.condition(data, given)
+        if method == "shared":
+            return self.generator.start(value[None])
         if method == "regression":
             return self.generator.expected(value)
         return self.generator.sample(n, value, torch.Generator().manual_seed(seed))
@@ -107,25 +119,30 @@ class FamilyPipeline:
 
     @torch.no_grad()
     def predict(self, data: Data | GraphTask, n: int = 16, **options: Any) -> tuple[Tensor, Tensor]:
-        """Mean prediction for a graph, and the deviation of n networks' outputs as its uncertainty.
+        """Mean prediction for a graph, and the deviation of n drawn networks' outputs as its uncertainty.
 
         Args:
             data: A graph, or a task, whose test part is predicted.
-            n: Networks.
-            **options: As of :meth:`sample`.
+            n: Networks drawn by diffusion.
+            **options: As of :meth:`sample`. Without a method the prediction is that of the default one.
 
         Returns:
             The mean as :meth:`graphtasks.GraphTask.average` makes it, and deviations of that shape or with a column
-            for each output; zero where one network is drawn.
+            for each output.
         """
-        vectors = self.sample(n, data, **{"method": "diffusion", **options})
         task = self.as_task(data)
         networks = self.networks(task)
-        outputs = networks.outputs(vectors, networks.prepare(task))
-        if task.form == "classes":
-            outputs = [output.softmax(dim=-1) for output in outputs]
-            return torch.stack(outputs).mean(dim=0), torch.stack(outputs).std(dim=0, correction=0)
-        return task.average(outputs), torch.stack(outputs).std(dim=0, correction=0)
+        prepared = networks.prepare(task)
+
+        def answers(method: str) -> list[Tensor]:
+            outputs = networks.outputs(self.sample(n, data, **{**options, "method": method}), prepared)
+            return [output.softmax(dim=-1) for output in outputs] if task.form == "classes" else outputs
+
+        drawn = answers("diffusion")
+        method = options.get("method", self.default)
+        outputs = drawn if method == "diffusion" else answers(method)
+        mean = torch.stack(outputs).mean(dim=0) if task.form == "classes" else task.average(outputs)
+        return mean, torch.stack(drawn).std(dim=0, correction=0)
 
     def adapt(self, task: GraphTask, *, epochs: int = 50, split: int = 0, given: Tensor | None = None) -> Tensor:
         """A vector (P,) for a task with a few labels, from the generated one; see :func:`gnndiff.family.adapt.adapted`.
@@ -133,7 +150,8 @@ class FamilyPipeline:
         Raises:
             ConfigError: The task is not of nodes of one graph.
         """
-        start = self.sample(1, task, given=given, method="regression")[0]
+        method = "regression" if self.default == "diffusion" else self.default
+        start = self.sample(1, task, given=given, method=method)[0]
         return adapted(self.networks(task), task, start, epochs=epochs, split=split)
 
     def networks(self, task: GraphTask) -> Networks:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -18,6 +20,26 @@ GENTLE = 0.02
 """Largest learning rate: members pull in different directions."""
 
 
+@dataclass(frozen=True)
+class Start:
+    r"""Networks :math:`\theta(c) = W \phi(c)` trained on all members, from which the trainings on members go on.
+
+    Args:
+        weights: Weights W: (P, 1) of one network for all graphs, or (P, 1 + C) of a hypernetwork.
+    """
+
+    weights: Tensor
+
+    @property
+    def name(self) -> str:
+        """The row that it is."""
+        return "one_network" if self.weights.size(1) == 1 else "hypernetwork"
+
+    def __call__(self, conditions: Tensor) -> Tensor:
+        """Vectors (n, P) at standardised conditions (n, C)."""
+        return with_one(conditions)[:, : self.weights.size(1)] @ self.weights.mT
+
+
 def train_shared(
     networks: Networks,
     tasks: list[GraphTask],
@@ -28,7 +50,7 @@ def train_shared(
     setting: Setting,
     steps: int,
     seed: int,
-) -> tuple[Tensor, float]:
+) -> Tensor:
     r"""Weights W (P, D) of :math:`\theta = W \phi`, by the chain rule :math:`\partial W = \partial\theta\, \phi^\top`.
 
     With the one feature 1 that is one network for all members, with conditions a linear hypernetwork, and with shares
@@ -46,7 +68,7 @@ def train_shared(
         seed: Seed of their order and of dropout.
 
     Returns:
-        The weights that validated best, and their score.
+        The weights that validated best.
     """
     config = fit_config(setting, seed)
     weights = start.clone().requires_grad_()
@@ -73,7 +95,7 @@ def train_shared(
                 score = networks.mean_score(held_features @ weights.detach().mT, held_out)
                 if metric.better(score, best_score):
                     best, best_score = weights.detach().clone(), score
-    return best, best_score
+    return best
 
 
 def with_one(conditions: Tensor) -> Tensor:

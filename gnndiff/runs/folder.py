@@ -6,9 +6,8 @@ import dataclasses
 import hashlib
 import json
 import os
-import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +15,6 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 from torch import nn
 
 from gnndiff.config import Budget, Method, RunConfig
@@ -25,6 +23,7 @@ from gnndiff.evaluation import Evaluator
 from gnndiff.files import digest, write_checked
 from gnndiff.probe import Probe, probe
 from gnndiff.resolve import canonical, find_target, find_task, is_reference
+from gnndiff.runs.lock import is_partial, locked
 from gnndiff.runs.record import (
     CONFIG,
     Finished,
@@ -49,9 +48,6 @@ _NOT_IDENTITY = ("out", "root", "quiet", "threads", "workers", "ray", "storage")
 TRIALS, SHARED = "search.db", "trials of the storage"
 INDEX = "zoo/index.jsonl"
 STORAGE = "GNNDIFF_STORAGE"
-
-# Files that a process that was killed before it wrote config.json may have left.
-_PARTIAL = re.compile(r"\.[0-9a-f]{12}\.part")
 
 
 class Run:
@@ -189,7 +185,7 @@ class Run:
 
     def _check_folder(self) -> None:
         if not (self.folder / CONFIG).exists():
-            others = self.folder.is_dir() and any(not _PARTIAL.fullmatch(file.name) for file in self.folder.iterdir())
+            others = self.folder.is_dir() and any(not is_partial(file) for file in self.folder.iterdir())
             if others or (self.folder.exists() and not self.folder.is_dir()):
                 raise RunFolderError(f"{self.folder} is not empty and holds no run: choose another folder with --out")
             return
@@ -242,27 +238,9 @@ class Run:
             return name
         return f"{self.task.name}-{self.target.name}-{self.identity_hash[:16]}/{name}"
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep other processes away from the folder; the lock ends with this process, however that ends.
-
-        A folder that cannot be written to needs none.
-        """
-        if not os.access(self.folder, os.W_OK):
-            yield
-            return
-        lock = FileLock(self.folder / ".lock")
-        try:
-            lock.acquire(blocking=False)
-        except Timeout as error:
-            raise RunFolderError(f"another process works in {self.folder}: wait for it, or stop it") from error
-        try:
-            for path in self.folder.rglob(".*.part"):  # left by a process that was killed within a write
-                if _PARTIAL.fullmatch(path.name):
-                    path.unlink(missing_ok=True)
-            yield
-        finally:
-            lock.release()
+    def locked(self) -> AbstractContextManager[None]:
+        """Keep other processes away from the folder."""
+        return locked(self.folder)
 
     @contextmanager
     def threaded(self) -> Iterator[int]:
