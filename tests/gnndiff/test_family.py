@@ -16,7 +16,10 @@ from gnndiff.cli import main
 from gnndiff.errors import ConfigError, RunFolderError
 from gnndiff.family.conditions import Hull
 from gnndiff.family.config import FamilyBudget
+from gnndiff.family.pipeline import METHODS
 from gnndiff.family.regression import Regression
+from gnndiff.family.shared import Start
+from gnndiff.runs.lock import locked
 from graphtasks import Family, InvalidDataError
 
 TINY = FamilyBudget(
@@ -49,6 +52,40 @@ def test_again(results: gnndiff.FamilyResults, family: Family) -> None:
     assert gnndiff.run_family("mlp", family, budget=TINY, out=results.folder, quiet=True).rows == results.rows
     with pytest.raises(RunFolderError, match="seed=0, not 1"):
         gnndiff.run_family("mlp", family, budget=TINY, out=results.folder, seed=1, quiet=True)
+
+
+def test_foreign_folder(family: Family, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(RunFolderError, match=r"holds files and no config\.json"):
+        gnndiff.run_family("mlp", family, budget=TINY, out=tmp_path, quiet=True)
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
+def test_two_processes(family: Family, tmp_path: Path) -> None:
+    with locked(tmp_path), pytest.raises(RunFolderError, match="another process works"):
+        gnndiff.run_family("mlp", family, budget=TINY, out=tmp_path, quiet=True)
+
+
+def test_start(results: gnndiff.FamilyResults) -> None:
+    """One network is the same for all graphs; a hypernetwork moves with the condition, and a change comes on top."""
+    weights = torch.randn(5, 4, generator=torch.Generator().manual_seed(0))
+    conditions = torch.randn(3, 3, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(Start(weights[:, :1])(conditions), weights[:, :1].mT.expand(3, 5))
+    expected = weights[:, 0] + conditions @ weights[:, 1:].mT / 3**0.5
+    assert torch.allclose(Start(weights)(conditions), expected, atol=1e-6)
+    generator = results.pipeline.generator
+    value = generator.regression.points[0]
+    change = generator.expected(value) - generator.start(value[None]) - generator.mean
+    assert torch.allclose(change, generator.regression(value[None]) @ generator.basis.mT, atol=1e-6)
+    assert results.facts["start"] == generator.start.name
+
+
+def test_methods(results: gnndiff.FamilyResults, family: Family) -> None:
+    graph = family.members("unseen")[0].graph()
+    sizes = {method: len(results.pipeline.sample(3, graph, method=method)) for method in METHODS}
+    assert sizes == {"shared": 1, "regression": 1, "diffusion": 3}
+    with pytest.raises(ConfigError, match="'magic'"):
+        results.pipeline.sample(3, graph, method="magic")
 
 
 def test_unseen_labels(results: gnndiff.FamilyResults, family: Family) -> None:
