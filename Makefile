@@ -15,6 +15,7 @@ lint: $(VENV)/.linters
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python tools/prose.py
 
 gpu: $(VENV)/.installed
 	$(BIN)/python benchmarks/gpu.py
