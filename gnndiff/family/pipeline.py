@@ -92,7 +92,7 @@ class FamilyPipeline:
         Args:
             n: Networks drawn by diffusion; other methods give one.
             data: The graph, or a task of it.
-            given: What is known of the graph (C,), where that is a condition.
+            given: Known facts of the graph (C,), where they are a condition.
             seed: Seed of the draws.
             method: 'shared' (the network or hypernetwork trained on all members), 'regression' (with the changes that
                 a training on the graph is expected to make), or 'diffusion' (with changes drawn around that); by
