@@ -108,7 +108,7 @@ def layer(nodes: int = NODES, edges: int = EDGES) -> Iterator[Row]:
 
 
 def million(sizes: tuple[int, ...] = SIZES, epochs: int = 10) -> Iterator[Row]:
-    """Training in mini-batches, of two sizes of a graph: what of the memory grows with it?"""
+    """Training in mini-batches on two sizes of a graph: which part of the memory grows with it?"""
     for nodes in sizes:
         with tempfile.TemporaryDirectory() as folder:
             prepared = in_child(SCRIPT, "--child", "prepare", str(nodes), folder)

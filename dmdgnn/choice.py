@@ -111,7 +111,7 @@ class Choice(Evolution):
         return self._of_pairs(keys.detach()).argsort(dim=-1, stable=True)
 
     def _of_pairs(self, keys: Tensor) -> Tensor:
-        """With what the first of a conjugate pair has for the second, too."""
+        """Keys with the value of the first of a conjugate pair for the second, too."""
         return torch.where(self._seconds, keys.roll(1, dims=-1), keys)
 
     @property

@@ -123,15 +123,15 @@ class Evolution(Residuals):
 
     @property
     def times(self) -> Tensor | list[Tensor]:
-        """Times of the states that were fitted, shape (T,); of several trajectories, of each."""
+        """Times of the states that were fitted, shape (T,); a list of them for several trajectories."""
         every = [self.dt * torch.arange(length, dtype=torch.float64) for length in self._lengths]
         return every if self._several else every[0]
 
     @property
     def amplitudes(self) -> Tensor:
-        r"""Coefficients b of the states in the modes by least squares, shape (*batch, r), or (trajectories, r): of the
-        first state, or with `opt` of all of them, :math:`\min_b \sum_t \|x_t - \Phi \Lambda^t b\|^2`, from Jovanović
-        et al. (https://arxiv.org/abs/1309.4165)."""
+        r"""Coefficients b of the states in the modes by least squares, shape (*batch, r), or (trajectories, r): for
+        the first state, or with `opt` for all of them, :math:`\min_b \sum_t \|x_t - \Phi \Lambda^t b\|^2`, from
+        Jovanović et al. (https://arxiv.org/abs/1309.4165)."""
         b = self._amplitudes
         return b.mT if self._several else b.squeeze(-1)
 
@@ -164,8 +164,9 @@ class Evolution(Residuals):
 
     @property
     def dynamics(self) -> Tensor | list[Tensor]:
-        r"""The modes' coefficients :math:`b_i \lambda_i^t` at each time of the states, shape (*batch, r, T); of several
-        trajectories, of each. After `center`, a mode of :math:`\lambda = 1` may drift, which adds a multiple of t."""
+        r"""The modes' coefficients :math:`b_i \lambda_i^t` at each time of the states, shape (*batch, r, T); a list
+        of them for several trajectories. After `center`, a mode of :math:`\lambda = 1` may drift, which adds a
+        multiple of t."""
         every = [
             self._with_drift(b * _powers(self.eigs, length), torch.arange(length))
             for b, length in zip(self._amplitudes.split(1, dim=-1), self._lengths, strict=True)
@@ -186,7 +187,7 @@ class Evolution(Residuals):
 
     def reconstruct(self, times: Tensor | Sequence[float]) -> Tensor | list[Tensor]:
         r"""The states at any times, in the unit of `dt` and from the first state on, as the modes have them with
-        :math:`\lambda^{t / \Delta t}`, shape (*batch, N, times); of several trajectories, of each.
+        :math:`\lambda^{t / \Delta t}`, shape (*batch, N, times); a list of them for several trajectories.
 
         >>> from dmdgnn import DMD
         >>> series = 0.25 ** torch.arange(4, dtype=torch.float64).unsqueeze(0)

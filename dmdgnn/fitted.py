@@ -18,7 +18,7 @@ from dmdgnn.reduced import Encoder, Reduced
 
 
 class Fitted(Options):
-    """Results of :class:`dmdgnn.DMD`: those that are stored, and the error where there are none yet."""
+    """Stored results of :class:`dmdgnn.DMD`, and the error where there are none yet."""
 
     # Attributes that `fit` sets, and forgets before the next.
     singular_values: Tensor
@@ -40,7 +40,7 @@ class Fitted(Options):
     _encoder: Encoder | None
     _reduced: Reduced | None
     _shadows: Shadows | None
-    # E^H X^H Y E and E^H Y^H Y E, with E the map from columns to coordinates; of rows that are elsewhere.
+    # E^H X^H Y E and E^H Y^H Y E, with E the map from columns to coordinates, for rows that are elsewhere.
     _image_moments: tuple[Tensor, Tensor] | None
     _controls: Tensor | None
     _driven: bool
@@ -70,7 +70,7 @@ class Fitted(Options):
 
     @property
     def _dual(self) -> Tensor:
-        """Rows of W^-1 (*batch, r, r): what the coordinates give to each mode."""
+        """Rows of W^-1 (*batch, r, r): the share of the coordinates in each mode."""
         if self._inverse is None:
             self._inverse = torch.linalg.pinv(self._W)
         return self._inverse

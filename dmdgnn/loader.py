@@ -167,7 +167,7 @@ class ModeLoader(DataLoader):
         if is_sparse(value) and self.data.__cat_dim__(key, value) == 0:
             raise InputError(f"got {key} as a sparse matrix, expected a dense one: convert it with .to_dense()")
         dim = self._dim(key, value)
-        # As PyG tells nodes from edges where there are as many of both.
+        # PyG tells nodes from edges in this way where there are as many of both.
         named_edge = "edge" in key and self.data.num_edges == self.num_nodes
         if dim is None or named_edge or _size(value, dim) != self.num_nodes or self._counts_nodes(key, value):
             return None

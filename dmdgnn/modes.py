@@ -56,7 +56,7 @@ class Modes(Fitted):
         return torch.diag_embed(eigs) if self._dtype.is_complex else blocks_of(eigs)
 
     def _operator(self, U: Tensor, forward: Tensor | None, ragged: Ragged | None) -> LowRankOperator:
-        """From its rows; of chosen or changed eigenpairs, if they are."""
+        """The operator from its rows, with chosen or changed eigenpairs if there are any."""
         exact = forward is not None and self._maps_by_exact_modes
         left = forward if forward is not None and exact else U
         right = U.conj().resolve_conj() if U.is_complex() else U

@@ -83,7 +83,7 @@ class LowRankOperator:
 
     @property
     def shape(self) -> torch.Size:
-        """(*batch, N, N); of a ragged batch, that of the block diagonal operator on all rows."""
+        """(*batch, N, N); for a ragged batch, the shape of the block diagonal operator on all rows."""
         nodes = self.left.size(-2)
         return torch.Size((*self.left.shape[:-2], nodes, nodes))
 

@@ -31,7 +31,7 @@ class Encoder(NamedTuple):
 
     @classmethod
     def of_svd(cls, S: Tensor, V: Tensor) -> Encoder:
-        """From singular triplets; those that are zero give columns of zeros."""
+        """From singular triplets; triplets of zero give columns of zeros."""
         if S.dim() == 1:  # of a single matrix, none is zero
             scale = S[:1].unsqueeze(-1)
             shares = S / scale

@@ -17,7 +17,7 @@ class Stationary(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, H: Tensor, times: Tensor, rates: Tensor, held: Tensor) -> Tensor:
-        # Two steps of Newton's method: what minimises in floating point has half the digits of what is stationary.
+        # Two steps of Newton's method: a minimum in floating point has half the digits of a stationary point.
         for _ in range(2):
             slope, hessian = _slope_and_hessian(rates, H, times, held)
             step = _pseudo_solve(hessian, slope)

@@ -19,7 +19,7 @@ ROADS = ["north", "east", "south", "west"]
 
 
 def write_traffic(path: Path) -> None:
-    """Write cars an hour on each road: those that one road has reach the next an hour later."""
+    """Write cars an hour on each road: the cars of one road reach the next an hour later."""
     rng = np.random.default_rng(0)
     hours = np.arange(400)
     waves = [300 + 100 * np.sin(2 * np.pi * (hours - delay) / 24) for delay in range(len(ROADS))]

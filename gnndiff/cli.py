@@ -7,7 +7,7 @@ import sys
 
 
 def main(args: list[str] | None = None) -> None:
-    """Entry point: what goes wrong ends in one line on stderr, with exit code 2, or 130 after Ctrl-C."""
+    """Entry point: errors end in one line on stderr, with exit code 2, or 130 after Ctrl-C."""
     try:
         if hasattr(sys.stdout, "reconfigure"):  # names that the terminal's encoding lacks
             sys.stdout.reconfigure(errors="backslashreplace")

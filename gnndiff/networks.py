@@ -27,7 +27,7 @@ class Networks:
 
     @property
     def parameter_names(self) -> list[str]:
-        """Names of the tensors that are generated: all parameters, no buffers; of tied ones the first."""
+        """Names of the tensors that are generated: all parameters, no buffers; tied ones by their first name."""
         return [name for name, _ in self.module.named_parameters()]
 
     def with_buffers(self, state: Mapping[str, Any]) -> Self:

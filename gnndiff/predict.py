@@ -56,8 +56,8 @@ def predictions(module: nn.Module, task: GraphTask, split: int = 0, config: FitC
     """Answers of a network to a prepared task.
 
     Returns:
-        `outputs`, a row for each node, graph or pair; of classes also `probabilities` and `classes`; of links also the
-        `pairs` (2, M) of the test part and their `probabilities`; of many graphs also the graph that each row is of.
+        `outputs`, a row for each node, graph or pair; for classes also `probabilities` and `classes`; for links also
+        the `pairs` (2, M) of the test part and their `probabilities`; for many graphs also the graph of each row.
     """
     if not task.many:
         outputs = graphtasks.predict(module, task, split, "test", config)

@@ -18,7 +18,7 @@ from graphtasks.sparse import SparseFeatures
 
 States = Mapping[str, Tensor]
 
-# Columns of a sparse product that are computed at once: of more, the rows do not fit into fast memory.
+# Columns of a sparse product that are computed at once: the rows of more do not fit into fast memory.
 COLUMNS = 128
 
 # Outputs of a linear map up to which its product is the faster one with rows and columns exchanged.

@@ -233,7 +233,7 @@ def made(target: Target, task: GraphTask, setting: Setting, *, seed: int = 0) ->
 
 
 def answers(module: nn.Module, task: GraphTask) -> Tensor:
-    """The outputs of a module for the first graph of a task; of links, the scores of the edges of its messages."""
+    """The outputs of a module for the first graph of a task; for links, the scores of the edges of its messages."""
     graph = _first(task)
     with torch.no_grad():
         out = forward(module, graph)

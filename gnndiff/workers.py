@@ -203,7 +203,7 @@ def _follow_parent() -> None:
 
 
 def _outcome(function: Callable[[Any], Any], unit: Any) -> Any:
-    """Result of a function for a unit, or the error; of one that nobody foresaw, the traceback is shown."""
+    """Result of a function for a unit, or the error; an error that nobody foresaw shows its traceback."""
     from dmdgnn import DMDGNNError
     from graphtasks import GraphTasksError
 

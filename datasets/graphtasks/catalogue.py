@@ -14,7 +14,7 @@ class Facts:
     """Counts of a task as :class:`~graphtasks.GraphTask` counts them; None where nobody states them, or there are none.
 
     Args:
-        nodes: Number of nodes, of all graphs together; of a series in one snapshot, the largest.
+        nodes: Number of nodes, of all graphs together; for a series, of its largest snapshot.
         edges: Number of edges in the same way, an undirected one twice.
         features: Number of feature columns.
         classes: Number of classes or of label columns.

@@ -7,7 +7,7 @@ import sys
 
 
 def main(args: list[str] | None = None) -> None:
-    """Entry point: what goes wrong ends in one line on stderr, with exit code 2, or 130 after Ctrl-C."""
+    """Entry point: errors end in one line on stderr, with exit code 2, or 130 after Ctrl-C."""
     try:
         if hasattr(sys.stdout, "reconfigure"):  # names that the terminal's encoding lacks
             sys.stdout.reconfigure(errors="backslashreplace")
@@ -36,7 +36,7 @@ def _run(args: list[str]) -> None:
 
 
 def _version() -> str:
-    """That of the distribution."""
+    """Version of the distribution."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:

@@ -78,8 +78,8 @@ def compare(
     """Tune and train every model on every task under the same conditions.
 
     For each task and contender, `trials` settings are drawn from the contender's grid by scikit-learn's
-    `ParameterSampler` with seed `config.seed`; of a smaller grid all are taken. Each is trained on `tuning_splits` with
-    `tuning_seeds`, and the best mean validation score wins, on ties the first drawn. The winner is trained on all
+    `ParameterSampler` with seed `config.seed`; a smaller grid is taken as a whole. Each is trained on `tuning_splits`
+    with `tuning_seeds`, and the best mean validation score wins, on ties the first drawn. The winner is trained on all
     `splits` with all `seeds`. A single setting has nothing to win against and is trained on `splits` at once. Test
     scores of tuning are neither used nor kept.
 

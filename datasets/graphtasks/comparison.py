@@ -266,7 +266,7 @@ class Comparison:
         """Table of tasks and models, 'mean ± std' of the test scores.
 
         Metrics between 0 and 1 (accuracies, F1, ROC-AUC, average precision, hits@K, MRR) are in percent with one
-        decimal, others have four digits of the best mean. The best mean of a task is bold; those that cannot be told
+        decimal, others have four digits of the best mean. The best mean of a task is bold; means that cannot be told
         from it are in italics: their 95 % interval against it contains 0, see :meth:`differences`. Tasks of the same
         name get a column of protocols.
 

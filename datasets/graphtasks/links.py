@@ -35,7 +35,7 @@ def random_link_splits(
     Self-loops and repeated edges are left out. Negatives are pairs without an edge in the whole graph.
 
     Args:
-        edge_index: Edges (2, E); of an undirected graph in both directions.
+        edge_index: Edges (2, E); in both directions for an undirected graph.
         num_nodes: N.
         undirected: Whether both directions of an edge go into the same part.
         val, test: Share of the edges in these parts.

@@ -27,7 +27,7 @@ def training_loss(task: GraphTask, split: int, *, class_weights: bool = False) -
         task: The task.
         split: Index of the split.
         class_weights: Weigh each class c by n / (C n_c), with n_c of the n training targets in it, so that all of the
-            C classes count the same; of several labels weigh the ones by the zeros for each.
+            C classes count the same; with several labels, weigh the ones of each by its zeros.
 
     Raises:
         InvalidDataError: Weights are wanted for targets that are no classes.

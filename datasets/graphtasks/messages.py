@@ -109,7 +109,7 @@ def _separable(layer: MessagePassing) -> bool:
 
 @cache
 def _lifted(layer: type[MessagePassing], steps: tuple[str, ...]) -> frozenset[str]:
-    """Names of the tables of nodes that a layer's messages take rows of, as `x` for `x_i` and `x_j`."""
+    """Names of the tables of nodes that a layer's messages take rows of, such as `x` for `x_i` and `x_j`."""
     names = (name for step in steps for name in inspect.signature(getattr(layer, step)).parameters)
     return frozenset(name[:-2] for name in names if name.endswith(("_i", "_j")) and name not in ("size_i", "size_j"))
 

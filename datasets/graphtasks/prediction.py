@@ -31,9 +31,9 @@ def predict(
 ) -> Tensor:
     """Predictions of a model for a part of a split, as :meth:`GraphTask.evaluate` takes them.
 
-    They are those by which :func:`~graphtasks.fit` scores the part: of the whole graph where the task has one to
-    predict nodes of, also where it was trained in batches; of the graphs or snapshots of the part in batches; of pairs
-    of nodes by the messages of the part.
+    They are those by which :func:`~graphtasks.fit` scores the part: on the whole graph where the task has one
+    to predict nodes of, also where it was trained in batches; on the graphs or snapshots of the part in batches; for
+    pairs of nodes by the messages of the part.
 
     Args:
         model: Any module; see :func:`forward` for how it is called. Its mode of training is restored afterwards.
@@ -69,7 +69,7 @@ def score_pairs(model: nn.Module, task: GraphTask, pairs: Tensor, split: int = 0
         task: A link task.
         pairs: Pairs of nodes (2, M) of int64.
         split: Index of the split that the model was trained on.
-        part: The part whose messages the model gets; those of 'test' are all that a split allows.
+        part: The part whose messages the model gets; 'test' has all that a split allows.
 
     Returns:
         Scores (M,) before a sigmoid, on the model's device: the higher, the likelier is a link.

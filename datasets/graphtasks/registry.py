@@ -164,10 +164,10 @@ def load(
 
     Args:
         name: A name from :func:`available`, in upper or lower case.
-        root: Folder of raw files, as `root/<PyG class>/...`; by default `$GRAPHTASKS_ROOT`, else the user's cache
+        root: Folder of raw files, with `root/<PyG class>/...`; by default `$GRAPHTASKS_ROOT`, else the user's cache
             folder. Nothing is written into a root other than the cache folder.
         split: Split protocol, by default the task's first; or a `.npz` file of :func:`~graphtasks.save_splits`.
-        **options: Options of a generator, as `homophily` of 'csbm', or of a dataset, as `normalize`.
+        **options: Options of a generator, such as `homophily` of 'csbm', or of a dataset, such as `normalize`.
 
     Raises:
         UnknownTaskError: No such task, protocol or option.

@@ -27,7 +27,7 @@ MAX_PRODUCTS = 4
 class SparseFeatures(Tensor):
     """A table (N, F) in CSR form whose products with weights and with adjacencies leave its zeros out.
 
-    `functional.linear`, `dropout` and `@` keep it sparse; what a constant sparse adjacency makes of it is computed
+    `functional.linear`, `dropout` and `@` keep it sparse; its product with a constant sparse adjacency is computed
     once and kept. In all other operations it is the dense table. It has no gradient.
 
     Args:

@@ -23,7 +23,7 @@ PARTS: tuple[Part, ...] = ("train", "val", "test")
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Split:
-    """Three disjoint sets of indices: of nodes, or in tasks of many graphs of graphs, or in series of snapshots.
+    """Three disjoint sets of indices of nodes, of graphs in tasks of many, or of snapshots in series.
 
     Args:
         train, val, test: Indices (number in the part,), or boolean masks (N,). They are kept as sorted int64 indices;
@@ -210,7 +210,7 @@ def per_class_splits(y: Tensor, per_class: int, *, max_val: int = 500, count: in
 
     Args:
         y: Labels (N,); nodes with a label of -1 are in no part.
-        per_class: Training nodes of each class; of a class with fewer, all of them train.
+        per_class: Training nodes of each class; all nodes of a class with fewer train.
         max_val: Upper limit of the validation part. All other nodes are the test part.
         count: Number of splits; split `i` depends on `seed + i` alone.
         seed: Seed of the first split.

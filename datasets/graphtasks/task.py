@@ -184,7 +184,7 @@ class GraphTask:
         return self.splits[index]
 
     def graph(self, split: int = 0, part: Part = "train") -> Data:
-        """The one graph as a model may see it when a part is scored: of a link task, with the messages of that part.
+        """The one graph as a model may see it when a part is scored; in a link task, with the messages of that part.
 
         Raises:
             InvalidDataError: The task has several graphs.
@@ -355,7 +355,7 @@ class GraphTask:
             undirected: Whether each edge in the files stands for both directions.
             splits: The splits, instead of that file or of masks.
             name: Name of the task; by default that of the folder.
-            **options: As of :meth:`from_data`.
+            **options: As for :meth:`from_data`.
 
         Raises:
             MissingFilesError: There is no such folder, or it holds no graph.

@@ -21,7 +21,7 @@ from dmdgnn.precision import full_precision
 
 @dataclass(frozen=True)
 class Propagation(Evolution):
-    r"""Dynamics on a graph by its normalised adjacency :math:`\hat A` with self-loops; what its subclasses share.
+    r"""Dynamics on a graph by its normalised adjacency :math:`\hat A` with self-loops: the base of its subclasses.
 
     Args:
         burn_in: Steps before the first snapshot.

@@ -34,7 +34,8 @@ class WaveEquation(Propagation):
       linear operator, symmetric where L is.
     - From a later state :math:`x_b` on, one pair fits :math:`K = T_{b+s} T_b^{-1}` of the same matrix, if that has an
       inverse. It is symmetric, too, but its eigenvalues :math:`\cos (b + s) \theta / \cos b \theta` have no bound.
-    - For several pairs there is no such operator in general: what is linear is :math:`x_{k+s} + x_{k-s} = 2 T_s x_k`.
+    - For several pairs there is no such operator in general; the linear relation is
+      :math:`x_{k+s} + x_{k-s} = 2 T_s x_k`.
 
     So :attr:`symmetric` holds in the first case only.
 

@@ -94,7 +94,7 @@ def _solve(values: Tensor, vectors: Tensor, Q: Tensor) -> Tensor:
 
 
 class Polar(Function):
-    """The orthogonal factor of A (*batch, r, r): of all orthogonal matrices the one nearest to A."""
+    """The orthogonal factor of A (*batch, r, r): the orthogonal matrix nearest to A."""
 
     @staticmethod
     def forward(ctx: Any, A: Tensor) -> Tensor:

@@ -47,7 +47,7 @@ def robust(factorise: Factorisation, matrix: Tensor) -> tuple[Tensor, ...]:
     """Factorise finite matrices: as they are, then in float64 on the CPU, then with a jitter of their rounding error.
 
     Args:
-        factorise: A function of `torch.linalg`, as `eigh`.
+        factorise: A function of `torch.linalg`, such as `eigh`.
         matrix: Shape (*batch, m, n).
 
     Raises:

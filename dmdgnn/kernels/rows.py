@@ -84,7 +84,7 @@ def gram_operator(A: Tensor) -> Callable[[Tensor], Tensor]:
 
 
 def _product(A: Tensor, B: Tensor) -> Tensor:
-    """A B, where A may be the transpose of B itself; of complex ones torch takes conjugates without a copy."""
+    """A B, where A may be the transpose of B itself; torch takes conjugates of complex ones without a copy."""
     differentiable = torch.is_grad_enabled() and (A.requires_grad or B.requires_grad)
     if (
         differentiable

@@ -44,7 +44,7 @@ def entries(matrix: Tensor) -> Tensor:
 
 
 def column(matrix: Tensor, index: int) -> Tensor:
-    """A dense copy of one column (*batch, N, 1); of a sparse matrix in CSR form, too."""
+    """A dense copy of one column (*batch, N, 1), also from a sparse matrix in CSR form."""
     if not is_sparse(matrix):
         return matrix[..., index, None].clone()
     unit = matrix.new_zeros(matrix.size(1), 1, layout=torch.strided)

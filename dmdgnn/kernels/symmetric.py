@@ -21,8 +21,8 @@ def symmetric_matmul(A: Tensor, x: Tensor) -> Tensor:
 
     Args:
         A: Symmetric matrix (N, N), sparse in CSR, COO or CSC form, such as a normalised adjacency of an undirected
-            graph. It is constant: it gets no gradient. That it is symmetric is not checked; of another matrix the
-            gradients are wrong.
+            graph. It is constant: it gets no gradient. Its symmetry is not checked; the gradients of
+            another matrix are wrong.
         x: Dense matrix (N, F) of the same dtype.
 
     Returns:

@@ -134,7 +134,7 @@ def local_graph(x: Tensor, edge_index: Any, edge_weight: Tensor | None) -> tuple
 
 
 def reverse(edge_index: Any) -> Any:
-    """The edges against their direction; of a sparse adjacency, its transpose in its own layout."""
+    """The edges against their direction; for a sparse adjacency, its transpose in its own layout."""
     if isinstance(edge_index, SparseTensor):
         return edge_index.t()
     if not is_sparse(edge_index):

@@ -29,7 +29,7 @@ def summary(dmd: DMD, modes: int = 3) -> Figure:
     - The course of these modes over time: the real parts of their dynamics, times the size of the mode.
 
     Args:
-        dmd: Fitted to one series or pair of matrices; of several trajectories, the dynamics of the first are drawn.
+        dmd: Fitted to one series or pair of matrices; for several trajectories, the dynamics of the first are drawn.
         modes: How many modes to draw.
 
     Returns:

@@ -177,7 +177,7 @@ def measure(
         models: For each name the function.
         protocol: The effort.
         kinds: Kinds of tasks that may be named.
-        ours, workers, threads, out, root, quiet: As of :func:`bench`.
+        ours, workers, threads, out, root, quiet: As for :func:`bench`.
     """
     for name, number in (("workers", workers), ("threads", threads)):
         if number is not None and number < 1:

@@ -40,7 +40,7 @@ def summary(rows: Sequence[Row], ours: str | None = None) -> list[Row]:
 
 
 def differences(rows: Sequence[Row]) -> list[Row]:
-    """By how much the best model on each task is ahead of each other one on the same split and seed.
+    """Lead of the best model on each task over each other one on the same split and seed.
 
     One row for each metric on each task: the mean difference with its 95 % bootstrap interval. An interval that
     contains 0 says that the two cannot be told apart. A model of which a run failed has none.
@@ -88,7 +88,7 @@ def _best(means: dict[str, float]) -> str:
 
 
 def _difference(comparison: Comparison, model: str, rival: str, share: bool) -> str:
-    """By how much a model is ahead of a rival in the mean of pairs, and the interval of that where there are pairs."""
+    """Lead of a model over a rival in the mean of pairs, and the interval of the lead where there are pairs."""
     paired = comparison.differences(rival).set_index("model").to_dict("index")[model]
     low, high = (_number(paired[end], share) for end in ("low", "high"))
     return _number(paired["difference"], share) + (f" ({low} to {high})" if low else "")

@@ -43,7 +43,7 @@ def holds_family(folder: Path) -> bool:
 
 
 def predict_graph(folder: Path, data: Data) -> Arrays:
-    """Answers to a graph: `outputs` with their deviation `spread` over 16 networks; of classes also `classes`."""
+    """Answers to a graph: `outputs` with their deviation `spread` over 16 networks; for classes also `classes`."""
     outputs, spread = FamilyPipeline.from_pretrained(folder / "pipeline").predict(data)
     arrays = {"outputs": outputs.numpy(), "spread": spread.numpy()}
     if not torch.is_floating_point(outputs) or outputs.dim() == 1:

@@ -124,7 +124,7 @@ class FamilyPipeline:
         Args:
             data: A graph, or a task, whose test part is predicted.
             n: Networks drawn by diffusion.
-            **options: As of :meth:`sample`. Without a method the prediction is that of the default one.
+            **options: As for :meth:`sample`. Without a method the prediction is that of the default one.
 
         Returns:
             The mean as :meth:`graphtasks.GraphTask.average` makes it, and deviations of that shape or with a column

@@ -78,7 +78,7 @@ def _row(name: str, outcome: Outcome) -> dict[str, Any]:
 
 
 def _best(material: Material, outcomes: dict[str, Outcome]) -> Best:
-    """The single network of the best validation score; of equal ones that of the row which comes first."""
+    """The single network of the best validation score; the first row's among equal ones."""
     zoo, run = material.zoo, material.run
     single = {name: outcome for name, outcome in outcomes.items() if outcome.network is not None}
     name, outcome = best_first(single.items(), lambda item: item[1].vals[0], run.task.metric)[0]

@@ -14,7 +14,7 @@ from gnndiff.workers import Crew, Failure, check_sent
 
 
 class Trainers(Protocol):
-    """Whoever does jobs."""
+    """A crew that does jobs."""
 
     @property
     def busy(self) -> int:

@@ -94,7 +94,7 @@ class Trainer:
         named_task = not run.own_task or is_reference(run.config.task)
         target = run.target if ship or not named_target else None
         task = run.task if ship or not named_task else None
-        # Budgets by their numbers: those that a caller added are not known to another process.
+        # Budgets go by their numbers: another process does not know budgets that a caller added.
         config = dataclasses.replace(run.config, budget="smoke", **dataclasses.asdict(run.limits))
         return cls(config, target, task, run.space, run.identity_hash)
 

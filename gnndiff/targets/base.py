@@ -100,7 +100,7 @@ class Target(ABC):
     def prepare(self, task: GraphTask, *args: Any, **keys: Any) -> GraphTask:
         """The task with what the module needs of its graphs, such as modes or a normalised adjacency.
 
-        Name the hyperparameters that it depends on as arguments: what it made is kept under their values.
+        Name the hyperparameters that it depends on as arguments: the prepared task is kept under their values.
         """
         return task
 

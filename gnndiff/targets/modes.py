@@ -22,7 +22,7 @@ class ModesTarget(NodeTarget):
     whole_graph = True
 
     def read_out(self, network: nn.Module, task: GraphTask, hidden: int, decoder: str = "inner") -> nn.Module:
-        """As of :class:`NodeTarget`; the network refuses batches of the graph's nodes."""
+        """As in :class:`NodeTarget`; the network refuses batches of the graph's nodes."""
         if not task.many:
             refuse_batches(network, int(task.graphs[0].num_nodes))
         return super().read_out(network, task, hidden, decoder)

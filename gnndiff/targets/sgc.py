@@ -39,7 +39,7 @@ class SGC(NodeTarget):
         return {name: choices for name, choices in PAPER["small"].items() if name not in ("hidden", "dropout")}
 
     def modern_space(self, task: GraphTask) -> Space:
-        """The choices of :meth:`space`; of many graphs the form with residuals."""
+        """The choices of :meth:`space`; for many graphs the form with residuals."""
         own = self.space(task)
         if experiment(task) == "long-range":
             return {**own, **modern(self, task)}

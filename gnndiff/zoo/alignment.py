@@ -99,7 +99,7 @@ def alignment_error(
 ) -> float:
     """The largest change of a network's outputs when its units change places at random, relative to their size.
 
-    All tensors get noise first: those that start as constants, such as biases, would hide mistakes.
+    All tensors get noise first: tensors that start as constants, such as biases, would hide mistakes.
 
     Args:
         state: State dict of a network.

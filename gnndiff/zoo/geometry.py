@@ -1,4 +1,7 @@
-"""Distances and barriers between the members of a zoo: what may be averaged, and whether there is anything to learn."""
+"""Distances and barriers between the members of a zoo.
+
+They say which members may be averaged, and whether there is anything to learn.
+"""
 
 from __future__ import annotations
 
@@ -123,7 +126,7 @@ def geometry(best: Tensor, every: Tensor, score: Score, metric: Metric, threshol
 
 
 def fall(before: float, after: float, metric: Metric, scale: float) -> float:
-    """By how much a score is worse than one before; of metrics that are no shares, relative to a scale."""
+    """Fall of a score below one before; relative to a scale for metrics that are no shares."""
     difference = before - after if metric.direction == "maximize" else after - before
     return difference if metric.is_share else difference / (scale or 1.0)
 

@@ -1,4 +1,4 @@
-"""Greedy choices by validation: of weights to average, and of answers to average."""
+"""Greedy choices by validation: weights to average, and answers to average."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from gnndiff.errors import DamagedFileError, ZooError
 def checked_states(module: nn.Module, states: Sequence[Any]) -> list[dict[str, Tensor]]:
     """State dicts of the architecture of a module, from state dicts or names of .safetensors files.
 
-    Buffers may be missing; of tied tensors one name is enough.
+    Buffers may be missing; one name of tied tensors is enough.
 
     Raises:
         ZooError: There are fewer than two, all are the same, or one is of another architecture or not finite.

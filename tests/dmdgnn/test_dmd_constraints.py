@@ -121,7 +121,7 @@ def test_structure_of_the_eigenvalues(constraint, sign):
 
 
 def test_orthogonal_operator_of_data_that_lose_a_direction():
-    # e_1 goes to e_2 and e_2 to zero: of orthogonal matrices, those that swap the two fit best.
+    # e_1 goes to e_2 and e_2 to zero: orthogonal matrices that swap the two fit best.
     X, Y = torch.tensor([[2.0, 0.0], [0.0, 1.0]], dtype=F64), torch.tensor([[0.0, 0.0], [2.0, 0.0]], dtype=F64)
     K = DMD(constraint="orthogonal").fit(X, Y).operator.to_dense()
     torch.testing.assert_close(K.abs(), torch.tensor([[0.0, 1.0], [1.0, 0.0]], dtype=F64))

@@ -1,4 +1,4 @@
-"""Operators of all kinds, with a good eigenbasis or none: what propagates in a layer is the operator, or refused."""
+"""Operators of all kinds, with a good eigenbasis or none: a layer propagates by the operator, or refuses it."""
 
 import pytest
 import torch

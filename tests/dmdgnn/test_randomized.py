@@ -87,7 +87,7 @@ def test_mean_error_is_within_the_documented_bound(shape, rank):
     p, q, cut = 10, 4, float(values[rank])
     inside = 1 + math.sqrt(rank / (p - 1)) + math.e * math.sqrt(rank + p) / p * math.sqrt(min(shape) - rank)
     assert cut * (1 - 1e-12) <= np.mean(errors) <= cut + inside ** (1 / (2 * q + 1)) * cut
-    # So much for the bound on any matrix; what four power iterations do here is far better.
+    # So much for the bound on any matrix; four power iterations do far better here.
     assert np.mean(errors) < 1.05 * cut
 
 

@@ -44,7 +44,7 @@ def test_cut_is_the_best_approximation_of_its_rank(n, f, rank, method, seed):
     torch.testing.assert_close(U.T @ U, torch.eye(rank, dtype=torch.float64))
     torch.testing.assert_close(V.T @ V, torch.eye(rank, dtype=torch.float64))
     assert bool((S.diff() < 0).all())
-    # Eckart-Young: what is left has exactly the energy of the values cut.
+    # Eckart-Young: the rest has exactly the energy of the values cut.
     error = torch.linalg.norm(X - U * S @ V.T)
     expected = sum(4.0**-i for i in range(rank, min(n, f))) ** 0.5
     assert float(error) == pytest.approx(expected, abs=1e-12)

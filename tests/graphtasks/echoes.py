@@ -78,7 +78,7 @@ def numbered_graphs(count: int = 11, kind: str = "graph") -> GraphTask:
 
 
 class First(Echo):
-    """One row for each graph: what its first node holds."""
+    """One row for each graph: the content of its first node."""
 
     def forward(self, x, ptr):
         return super().forward(x)[ptr[:-1]]

@@ -122,7 +122,7 @@ def blocks_task() -> GraphTask:
 
 
 def arrows_task() -> GraphTask:
-    """Edges from one block to the other, never back; what is symmetric cannot tell them from their reverses."""
+    """Edges from one block to the other, never back; symmetric models cannot tell them from their reverses."""
     generator = torch.Generator().manual_seed(0)
     edges = torch.cartesian_prod(torch.arange(30), torch.arange(30, 60)).t()
     edges = edges[:, torch.rand(edges.size(1), generator=generator) < 0.2]

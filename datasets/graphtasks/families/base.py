@@ -159,7 +159,7 @@ class Family:
             task: A task of nodes of one graph.
             count: Parts that the graph is cut into.
             least: Nodes below which a part is left out, as is a part without a node of the last class.
-            **options: As of the family.
+            **options: Options of the family.
         """
         options = {"name": f"{task.name}-parts", **options}
         return cls(graph_parts(task, count, least=least, seed=options.get("seed", 0)), **options)

@@ -39,7 +39,7 @@ def advection(
         D_{out} = \mathrm{diag}(A \mathbf 1) = I
 
     with :math:`A_{ij}` the weight of edge :math:`i \to j`, the share of what leaves :math:`i` that goes to :math:`j`,
-    and :math:`s_t` standard normal: what comes from sources goes into sinks, so that :math:`\sum_i u_{t,i}` keeps its
+    and :math:`s_t` standard normal: the flow from sources goes into sinks, so that :math:`\sum_i u_{t,i}` keeps its
     value 0. Nodes lie in a hidden circular order; each has edges to the next node and to `degree - 1` random ones of
     the `2 * degree` after it, all of random weight. Hence what a node will hold is upstream of it, up to `horizon` hops
     away. With one lag, least squares on the features :math:`(A^T)^k u_t`, which hold the best forecast, has about half

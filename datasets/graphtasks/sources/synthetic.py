@@ -18,7 +18,7 @@ from graphtasks.task import GraphTask
 CSBM_SOURCE = "Deshpande et al. (2018), parametrised as in GPR-GNN (arXiv:2006.07988)"
 
 
-# Nodes up to which each pair draws whether it has an edge; of more, pairs are drawn until there are enough.
+# Nodes up to which each pair draws whether it has an edge; for more, pairs are drawn until there are enough.
 ALL_PAIRS = 10_000
 
 

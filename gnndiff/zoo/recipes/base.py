@@ -43,7 +43,7 @@ class Recipe(ABC):
 
     @abstractmethod
     def trainings(self, settings: Sequence[Setting], limits: Budget, method: Method) -> list[Training]:
-        """The trainings of the zoo, in their order; those that begin anew first.
+        """The trainings of the zoo, in their order; trainings from scratch come first.
 
         Args:
             settings: The best settings of one architecture, the winner first.

@@ -1,4 +1,4 @@
-"""Declared units keep the function when they change places; of networks that are not known none are declared."""
+"""Declared units keep the function when they change places; unknown networks declare none."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Each raw format that PyG reads, written by hand: what comes back is what was written."""
+"""Each raw format that PyG reads, written by hand: the content comes back as it was written."""
 
 import numpy as np
 import pytest
