@@ -47,7 +47,8 @@ def main() -> None:
     print("soup:", zoo.metric.format(zoo.score(zoo.soup().unsqueeze(0), "test")[0]))
     print("ensemble:", zoo.metric.format(zoo.ensemble_score(zoo.vectors, "test")))
     rng = torch.Generator().manual_seed(0)
-    generator = LatentDiffusion(steps=500).fit(zoo, ZooConditions.of_scores(zoo.scores, zoo.metric), rng=rng)
+    conditions = ZooConditions.of_scores(zoo.scores, zoo.metric)
+    generator = LatentDiffusion(steps=500).fit(zoo.vectors, conditions, rng=rng, layout=zoo.layout)
     vectors = generator.sample(20, rng=rng)
     vals = zoo.score(vectors)
     chosen = vectors[[max(range(20), key=vals.__getitem__)]]  # by validation

@@ -216,7 +216,8 @@ class GeneratorTestCase(ABC):
     def _fitted(self, zoo: Zoo | None = None) -> tuple[Zoo, Generator]:
         zoo = self.create_zoo() if zoo is None else zoo
         conditions = ZooConditions.of_scores(zoo.scores, zoo.metric)
-        return zoo, self.create_generator().fit(zoo, conditions, rng=_rng(0))
+        generator = self.create_generator()
+        return zoo, generator.fit(zoo.vectors, conditions, rng=_rng(0), members=zoo.members, layout=zoo.layout)
 
 
 def corners(space: Any) -> tuple[Setting, Setting]:

@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,8 +15,6 @@ from gnndiff.family.regression import CHOICES, Regression
 from gnndiff.family.shared import Start
 from gnndiff.generators.conditions import ZooConditions
 from gnndiff.generators.latent_diffusion import LatentDiffusion
-from gnndiff.zoo.vectors import ParameterLayout
-from gnndiff.zoo.zoo import Zoo
 from graphtasks import Metric
 
 STEPS = 50
@@ -84,10 +81,8 @@ class FamilyGenerator:
         for residual in (True, False):
             rng = torch.Generator().manual_seed(seed)
             wanted = regression.residuals if residual else targets
-            members, layout = list(range(len(vectors))), ParameterLayout({"latents": (kept,)})
-            zoo = SimpleNamespace(vectors=wanted, layout=layout, members=members)
             known = ZooConditions(_scored(conditions), _scored(conditions.mean(dim=0)))
-            diffusion = LatentDiffusion(steps).fit(cast(Zoo, zoo), known, rng=rng)
+            diffusion = LatentDiffusion(steps).fit(wanted, known, rng=rng)
             found.append(cls(start, mean, basis, regression, diffusion, residual))
         scores = [score(partial(each._seeded, 8, seed)) for each in found]
         return found[_best(scores, metric)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -12,24 +13,33 @@ from typing_extensions import Self
 
 from gnndiff.generators.conditions import ZooConditions
 from gnndiff.progress import Advance
-from gnndiff.zoo.zoo import Zoo
+from gnndiff.zoo.vectors import ParameterLayout
 
 
 class Generator(ABC):
-    """Learns the distribution of the parameter vectors of a zoo, and draws from it."""
+    """Learns the distribution of parameter vectors, and draws from it."""
 
     name: ClassVar[str] = ""
 
     @abstractmethod
     def fit(
-        self, zoo: Zoo, conditions: ZooConditions, *, rng: torch.Generator, advance: Advance = lambda text: None
+        self,
+        vectors: Tensor,
+        conditions: ZooConditions,
+        *,
+        rng: torch.Generator,
+        members: Sequence[int] | None = None,
+        layout: ParameterLayout | None = None,
+        advance: Advance = lambda text: None,
     ) -> Self:
-        """Learn from a zoo.
+        """Learn from parameter vectors.
 
         Args:
-            zoo: The checkpoints.
+            vectors: Shape (n, P).
             conditions: Known facts of each of them.
             rng: Source of all randomness, on the CPU.
+            members: The training of each vector, by default one each. Snapshots of one training share it.
+            layout: Where each tensor lies in a vector, by default one tensor of all.
             advance: Called with a short text as the work goes on.
         """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, cast
@@ -15,6 +15,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from gnndiff.config import Method
 from gnndiff.errors import ConfigError
+from gnndiff.generators.data import Data, Fold
 from gnndiff.generators.denoiser import STEPS, Denoiser
 from gnndiff.generators.trainings import pick
 from gnndiff.progress import Advance
@@ -48,23 +49,6 @@ def sampler(name: str, schedule: Any) -> Any:
     if not (isinstance(cls, type) and issubclass(cls, SchedulerMixin)):
         raise ConfigError(f"diffusers has no scheduler {name!r}: use one such as DDIMScheduler or DDPMScheduler")
     return cast(Any, cls).from_config(schedule.config, timestep_spacing="trailing")
-
-
-@dataclass(frozen=True)
-class Data:
-    """Latents to learn from.
-
-    Args:
-        latents: Standardised latents (n, k).
-        condition: Standardised conditions (n, C).
-        members: The training of each.
-        variances: Variances (k,) of the Gaussian to begin with.
-    """
-
-    latents: Tensor
-    condition: Tensor
-    members: Sequence[int]
-    variances: Tensor
 
 
 @dataclass(frozen=True)
@@ -113,24 +97,20 @@ def train_denoiser(
     return found.eval()
 
 
-def held_out_steps(
-    data: Data, latents: Tensor, condition: Tensor, steps: int, generator: torch.Generator, method: Method
-) -> HeldOut:
-    """The number of optimisation steps with the least error on latents (m, k) of other trainings.
+def held_out_steps(fold: Fold, steps: int, generator: torch.Generator, method: Method) -> HeldOut:
+    """The number of optimisation steps with the least error on the latents of trainings that were left out.
 
     The error is on the same noise at each of `REPORTS` checks. Training ends after five without a better one.
 
     Args:
-        data: Data to learn from.
-        latents: Latents (m, k) to predict noise in.
-        condition: Their standardised conditions (m, C).
+        fold: Latents to learn from and to predict noise in.
         steps: Optimisation steps at most.
         generator: Source of all randomness, on the CPU.
         method: Batch size, learning rate and the like.
     """
     schedule = noise_schedule()
-    each = -(-CHECKED // len(latents))
-    latents, condition = latents.repeat(each, 1), condition.repeat(each, 1)
+    each = -(-CHECKED // len(fold.latents))
+    latents, condition = fold.latents.repeat(each, 1), fold.condition.repeat(each, 1)
     noise = torch.randn(latents.shape, generator=generator).to(latents)
     times = torch.linspace(0, STEPS - 1, len(latents)).long()[torch.randperm(len(latents), generator=generator)]
     times = times.to(latents.device)
@@ -141,10 +121,10 @@ def held_out_steps(
     def error(denoiser: Denoiser) -> float:
         return float(nn.functional.mse_loss(denoiser(noisy, times, condition, known), noise))
 
-    denoiser = _untrained(data, generator)
+    denoiser = _untrained(fold.seen, generator)
     gaussian = error(denoiser)
     found, checks = HeldOut(0, gaussian, gaussian), 0
-    for step, _, average in _training(denoiser, data, steps, generator, method):
+    for step, _, average in _training(denoiser, fold.seen, steps, generator, method):
         if (step * REPORTS) // steps == ((step - 1) * REPORTS) // steps:
             continue
         checks, got = checks + 1, error(average)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from gnndiff.files import read_json, write_json, write_tensors
 from gnndiff.generators.autoencoder import ParameterAutoencoder
 from gnndiff.generators.base import Generator
 from gnndiff.generators.conditions import Standardised, ZooConditions
+from gnndiff.generators.data import Data, Fold
 from gnndiff.generators.trainings import held_out
 from gnndiff.progress import Advance
-from gnndiff.zoo.zoo import Zoo
+from gnndiff.zoo.vectors import ParameterLayout
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
@@ -46,16 +48,38 @@ class LatentGenerator(Generator):
         self.steps, self.method, self.device = steps, method, device
 
     def fit(
-        self, zoo: Zoo, conditions: ZooConditions, *, rng: torch.Generator, advance: Advance = lambda text: None
+        self,
+        vectors: Tensor,
+        conditions: ZooConditions,
+        *,
+        rng: torch.Generator,
+        members: Sequence[int] | None = None,
+        layout: ParameterLayout | None = None,
+        advance: Advance = lambda text: None,
     ) -> Self:
-        """Fit the autoencoder, then the law of its latents."""
-        unseen = held_out(zoo.members, rng)
-        self.autoencoder = self._autoencoder(zoo, torch.ones_like(unseen))
+        """Fit the autoencoder, then the law of its latents.
+
+        Raises:
+            ConfigError: There are not as many members or conditions as vectors.
+            ZooError: The vectors are one point.
+        """
+        members = list(range(len(vectors)) if members is None else members)
+        layout = ParameterLayout({"vector": (vectors.size(1),)}) if layout is None else layout
+        for name, count in (("members", len(members)), ("conditions", len(conditions.values))):
+            if count != len(vectors):
+                raise ConfigError(f"got {count} {name} for {len(vectors)} vectors: give one for each")
+        unseen = held_out(members, rng)
         self.standardised, self.wanted = Standardised.over(conditions.values), conditions.wanted
-        self.facts = {"reconstruction_error": None}
+        known = self.standardised(conditions.values)
+        self.autoencoder = ParameterAutoencoder.fit(vectors, layout, self.method.energy, members)
+        self.facts, fold = {"reconstruction_error": None}, None
         if unseen.any():
-            self.facts["reconstruction_error"] = self._autoencoder(zoo, ~unseen).error(zoo.vectors[unseen])
-        self._learn(zoo, conditions.values, unseen, rng, advance)
+            seen, own = ~unseen, [member for member, out in zip(members, unseen.tolist(), strict=True) if not out]
+            part = ParameterAutoencoder.fit(vectors[seen], layout, self.method.energy, own)
+            self.facts["reconstruction_error"] = part.error(vectors[unseen])
+            data = Data.of(part, vectors[seen], known[seen], own)
+            fold = Fold(data, part.encode(vectors[unseen]), known[unseen])
+        self._learn(Data.of(self.autoencoder, vectors, known, members), fold, rng, advance)
         return self
 
     def sample(
@@ -69,8 +93,8 @@ class LatentGenerator(Generator):
         """Draw latents (n, k)."""
 
     @abstractmethod
-    def _learn(self, zoo: Zoo, values: Tensor, unseen: Tensor, rng: torch.Generator, advance: Advance) -> None:
-        """Learn the law of the latents; `unseen` (n,) are those of trainings to check by."""
+    def _learn(self, data: Data, fold: Fold | None, rng: torch.Generator, advance: Advance) -> None:
+        """Learn the law of the latents; the fold, where trainings are enough, is to check by."""
 
     @abstractmethod
     def _own_tensors(self) -> dict[str, Tensor]:
@@ -79,11 +103,6 @@ class LatentGenerator(Generator):
     @abstractmethod
     def _set_tensors(self, tensors: dict[str, Tensor]) -> None:
         """Take back what :meth:`_own_tensors` gave."""
-
-    def _autoencoder(self, zoo: Zoo, seen: Tensor) -> ParameterAutoencoder:
-        """The autoencoder of some checkpoints (n,) of a zoo."""
-        members = [member for member, mine in zip(zoo.members, seen.tolist(), strict=True) if mine]
-        return ParameterAutoencoder.fit(zoo.vectors[seen], zoo.layout, self.method.energy, members)
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write the autoencoder and the law as JSON and safetensors."""

@@ -13,16 +13,13 @@ from typing_extensions import Self
 
 from gnndiff.errors import ConfigError
 from gnndiff.files import read_json, write_json, write_tensors, write_text
-from gnndiff.generators.gaussian import shrunk_variances
+from gnndiff.generators.data import Data, Fold
 from gnndiff.generators.latent import WEIGHTS, LatentGenerator, check_count
 from gnndiff.generators.modules import loaded
 from gnndiff.progress import Advance
-from gnndiff.zoo.zoo import Zoo
 
 if TYPE_CHECKING:
-    from gnndiff.generators.autoencoder import ParameterAutoencoder
     from gnndiff.generators.denoiser import Denoiser
-    from gnndiff.generators.diffusion import Data
 
 
 NOTHING = "nothing beyond mean and covariance"
@@ -52,31 +49,19 @@ class LatentDiffusion(LatentGenerator):
     denoiser: Denoiser
     scheduler: Any
 
-    def _learn(self, zoo: Zoo, values: Tensor, unseen: Tensor, rng: torch.Generator, advance: Advance) -> None:
+    def _learn(self, data: Data, fold: Fold | None, rng: torch.Generator, advance: Advance) -> None:
         from gnndiff.generators import diffusion
 
-        conditions = self.standardised(values)
         found = diffusion.HeldOut(0, float("nan"), float("nan"))
-        if unseen.any():
-            part = self._autoencoder(zoo, ~unseen)
-            held = part.encode(zoo.vectors[unseen]).to(self.device), conditions[unseen].to(self.device)
-            data = self._data(zoo, part, conditions, ~unseen)
-            found = diffusion.held_out_steps(data, *held, self.steps, rng, self.method)
-        data = self._data(zoo, self.autoencoder, conditions, torch.ones_like(unseen))
+        if fold is not None:
+            found = diffusion.held_out_steps(fold.to(self.device), self.steps, rng, self.method)
+        data = data.to(self.device)
         denoiser = diffusion.train_denoiser(data, self.steps, rng, self.method, advance, until=found.steps)
         self.denoiser = denoiser.cpu()
         self.scheduler = diffusion.sampler(self.method.scheduler, diffusion.noise_schedule())
         self.facts |= {"steps": found.steps, "learned": "beyond mean and covariance" if found.steps else NOTHING}
-        if unseen.any():
+        if fold is not None:
             self.facts |= {"held_out_error": found.error, "held_out_error_of_gaussian": found.gaussian}
-
-    def _data(self, zoo: Zoo, autoencoder: ParameterAutoencoder, conditions: Tensor, seen: Tensor) -> Data:
-        from gnndiff.generators.diffusion import Data
-
-        latents = autoencoder.encode(zoo.vectors[seen])
-        members = [member for member, mine in zip(zoo.members, seen.tolist(), strict=True) if mine]
-        variances = shrunk_variances(autoencoder, latents, members)
-        return Data(latents.to(self.device), conditions[seen].to(self.device), members, variances)
 
     def sample_latents(
         self,

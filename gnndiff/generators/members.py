@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from gnndiff.errors import ConfigError
+from gnndiff.generators.data import Data, Fold
 from gnndiff.generators.latent import LatentGenerator, check_count
 from gnndiff.generators.trainings import pick
 from gnndiff.progress import Advance
-from gnndiff.zoo.zoo import Zoo
 
 
 class _Members(LatentGenerator):
@@ -20,8 +20,8 @@ class _Members(LatentGenerator):
     latents: Tensor
     members: Tensor
 
-    def _learn(self, zoo: Zoo, values: Tensor, unseen: Tensor, rng: torch.Generator, advance: Advance) -> None:
-        self.latents, self.members = self.autoencoder.encode(zoo.vectors).contiguous(), torch.tensor(zoo.members)
+    def _learn(self, data: Data, fold: Fold | None, rng: torch.Generator, advance: Advance) -> None:
+        self.latents, self.members = data.latents.contiguous(), torch.tensor(data.members)
 
     def _own_tensors(self) -> dict[str, Tensor]:
         return {"latents": self.latents, "members": self.members}

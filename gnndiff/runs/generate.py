@@ -35,7 +35,8 @@ def train(run: Run) -> None:
         zoo = load_zoo(run)
         conditions = ZooConditions.of_scores(zoo.scores, run.task.metric)
         generator = find(run.config.generator)(run.limits.generator_steps, run.method, str(run.device))
-        generator.fit(zoo, conditions, rng=run.generator("denoiser"), advance=advance)
+        rng = run.generator("denoiser")
+        generator.fit(zoo.vectors, conditions, members=zoo.members, layout=zoo.layout, rng=rng, advance=advance)
         info = {
             "task": run.task.name,
             "model": run.target.name,

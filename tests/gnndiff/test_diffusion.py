@@ -3,6 +3,7 @@ import torch
 
 from gnndiff.config import Method
 from gnndiff.generators import diffusion
+from gnndiff.generators.data import Data, Fold
 from gnndiff.generators.diffusion import sample
 
 METHOD = Method()
@@ -13,7 +14,7 @@ def scheduler(name="DDIMScheduler"):
 
 
 def data_of(latents, condition):
-    return diffusion.Data(latents, condition, range(len(latents)), latents.square().mean(dim=0))
+    return Data(latents, condition, range(len(latents)), latents.square().mean(dim=0))
 
 
 def train_denoiser(latents, condition, steps, generator):
@@ -71,7 +72,7 @@ def test_same_seed_same_denoiser_and_samples():
 def test_untrained_it_samples_the_gaussian(name, size):
     generator = torch.Generator().manual_seed(0)
     variances = torch.linspace(0.2, 3, size)
-    data = diffusion.Data(torch.randn(16, size), torch.zeros(16, 1), range(16), variances)
+    data = Data(torch.randn(16, size), torch.zeros(16, 1), range(16), variances)
     denoiser = diffusion.train_denoiser(data, 100, generator, METHOD, until=0)
     drawn = sample(denoiser, scheduler(name), torch.zeros(1000, 1), steps=100, generator=generator)
     torch.testing.assert_close(drawn.mean(dim=0) / variances.sqrt(), torch.zeros(size), atol=0.14, rtol=0)
@@ -102,7 +103,7 @@ def held_out_steps(draw, members, steps, seed=0):
     generator = torch.Generator().manual_seed(seed)
     latents, unseen = draw(members, generator), draw(members // 4, generator)
     data = data_of(latents, torch.zeros(members, 1))
-    return diffusion.held_out_steps(data, unseen, torch.zeros(len(unseen), 1), steps, generator, METHOD)
+    return diffusion.held_out_steps(Fold(data, unseen, torch.zeros(len(unseen), 1)), steps, generator, METHOD)
 
 
 def test_few_gaussian_trainings_teach_nothing_beyond_the_gaussian():

@@ -23,7 +23,8 @@ def zoo_of(vectors, members=None):
 
 def fitted(cls, zoo, steps=3):
     rng = torch.Generator().manual_seed(0)
-    return cls(steps).fit(zoo, ZooConditions.of_scores(zoo.scores, zoo.metric), rng=rng)
+    conditions = ZooConditions.of_scores(zoo.scores, zoo.metric)
+    return cls(steps).fit(zoo.vectors, conditions, rng=rng, members=zoo.members, layout=zoo.layout)
 
 
 def gaussian_vectors(n, size, seed=0):

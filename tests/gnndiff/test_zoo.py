@@ -115,7 +115,7 @@ def test_a_generator_learns_from_it():
     task = small_tasks.TASKS["node values"]()
     zoo = Zoo.from_states(states(task, 6), None, "gcn", task, setting=SETTING)
     rng = torch.Generator().manual_seed(0)
-    generator = LatentDiffusion(steps=5).fit(zoo, ZooConditions.of_scores(zoo.scores, zoo.metric), rng=rng)
+    generator = LatentDiffusion(steps=5).fit(zoo.vectors, ZooConditions.of_scores(zoo.scores, zoo.metric), rng=rng)
     vectors = generator.sample(3, rng=rng, steps=2)
     assert len(zoo.score(vectors)) == 3
     for state in zoo.states(vectors):
