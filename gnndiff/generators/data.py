@@ -47,7 +47,7 @@ class Fold:
 
     Args:
         seen: The former, in latents of an autoencoder that knows of no other.
-        latents: Those (m, k) of the latter.
+        latents: Latents (m, k) of the latter.
         condition: Their standardised conditions (m, C).
     """
 
