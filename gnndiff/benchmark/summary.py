@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from gnndiff.benchmark.rows import Row
 from graphtasks import Comparison
-from graphtasks.comparison import metric_of
 from graphtasks.metrics import metric as find_metric
+from graphtasks.runs.columns import metric_of
 
 _COLUMNS = ("task", "protocol", "model", "metric", "direction", "split", "seed", "val", "test")
 

@@ -1,0 +1,1 @@
+"""Tables of runs: their columns, files, statistics and text."""
