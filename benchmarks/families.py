@@ -34,7 +34,7 @@ def measure(
         drawn = drawn.with_training(training)
     key = f"{family}-{model}-{condition}-{members}-{training}-{seed}"
     results = gnndiff.run_family(model, drawn, condition=condition, budget=BUDGET, seed=seed, out=out / key, quiet=True)
-    start = time.perf_counter()
+    began = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         given = None if drawn.conditions is None else drawn.conditions[drawn.parts["unseen"][0]]
@@ -55,7 +55,7 @@ def measure(
         },
         "outside": sum(distance > 1 for distance in results.distances),
         "seconds": {stage: round(seconds, 1) for stage, seconds in results.seconds.items()},
-        "predict_seconds": round(time.perf_counter() - start, 3),
+        "predict_seconds": round(time.perf_counter() - began, 3),
     }
 
 
