@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
@@ -12,6 +14,7 @@ from gnndiff.targets.base import Setting
 from gnndiff.targets.build import Preparations, build
 from gnndiff.zoo.vectors import ParameterLayout
 from graphtasks import GraphTask
+from graphtasks.splits import PARTS
 
 
 class Networks:
@@ -70,7 +73,14 @@ class Networks:
             return self.metric.worst
         return prepared.evaluate(pred, 0, part)  # type: ignore[arg-type]
 
-    def mean_score(self, vectors: Tensor, prepared: list[GraphTask], part: str = "val") -> float:
-        """Mean score of one vector (m, P) for each of m tasks."""
-        scores = [self.score(vector[None], task, part) for vector, task in zip(vectors, prepared, strict=True)]
+    def held_out_score(self, vectors: Tensor, prepared: GraphTask) -> float:
+        """Score of the mean prediction of vectors (n, P) over all labels of a member that nothing was trained on."""
+        parts = PARTS[1:] if prepared.kind == "link" else PARTS  # the train part of links has no negatives
+        sizes = [len(prepared.targets(0, part)) for part in parts]
+        scores = [self.score(vectors, prepared, part) for part in parts]
+        return sum(size * score for size, score in zip(sizes, scores, strict=True)) / sum(sizes)
+
+    def held_out_mean(self, vectors: Iterable[Tensor], prepared: list[GraphTask]) -> float:
+        """Mean of :meth:`held_out_score` over m members, each with vectors (n, P) of its own."""
+        scores = [self.held_out_score(each, task) for each, task in zip(vectors, prepared, strict=True)]
         return sum(scores) / len(scores)

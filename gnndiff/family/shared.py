@@ -60,7 +60,7 @@ def train_shared(
         networks: Makes modules of vectors.
         tasks: Prepared training members.
         features: Their features (n, D).
-        held_out: Prepared members whose mean validation score stops training.
+        held_out: Prepared members whose mean score, over all their labels, chooses among the steps.
         held_features: Their features (m, D).
         start: Initial weights (P, D).
         setting: Hyperparameters of training.
@@ -75,7 +75,7 @@ def train_shared(
     rule = OPTIMIZERS["adam"]([weights], lr=min(config.lr, GENTLE))  # type: ignore[call-arg]
     decay = torch.optim.lr_scheduler.CosineAnnealingLR(rule, steps)
     metric = networks.metric
-    best, best_score = start.clone(), networks.mean_score((held_features @ start.mT), held_out)
+    best, best_score = start.clone(), networks.held_out_mean((held_features @ start.mT)[:, None], held_out)
     module = networks.module
     with seeded(seed):
         batches = [kinds.find(task.kind).batches(task, 0, config, torch.device("cpu")) for task in tasks]
@@ -92,7 +92,7 @@ def train_shared(
             rule.step()
             decay.step()
             if (step + 1) * CHECKS // steps > step * CHECKS // steps:
-                score = networks.mean_score(held_features @ weights.detach().mT, held_out)
+                score = networks.held_out_mean((held_features @ weights.detach().mT)[:, None], held_out)
                 if metric.better(score, best_score):
                     best, best_score = weights.detach().clone(), score
     return best

@@ -71,10 +71,7 @@ class Stages:
             known = {part: scaled(values) for part, values in raw.items()}
 
         def held_out(make: Make) -> float:
-            scores = [
-                networks.score(make(c), task, "val") for c, task in zip(known["val"], prepared["val"], strict=True)
-            ]
-            return sum(scores) / len(scores)
+            return networks.held_out_mean(map(make, known["val"]), prepared["val"])
 
         made, weights, validation = self._shared(networks, prepared, known)
         hyper = networks.metric.better(validation["hypernetwork"], validation["one_network"])
@@ -160,7 +157,7 @@ class Stages:
                 raise DamagedFileError(f"{path} holds no weights of {len(networks.start)} parameters: delete it")
             weights[name] = found
             made[name] = lambda c, make=make, found=found: make(c) @ found.mT  # type: ignore[misc]
-            validation[name] = networks.mean_score(made[name](known["val"]), prepared["val"])
+            validation[name] = networks.held_out_mean(made[name](known["val"])[:, None], prepared["val"])
         return made, weights, validation
 
     def _trained(
