@@ -3,10 +3,11 @@
 from gnndiff.rows.base import Material, Outcome, Row
 from gnndiff.rows.checkpoints import BestCheckpoint, CheckpointEnsemble, CheckpointSoup, NoiseBestOfN
 from gnndiff.rows.generated import GeneratedBest, GeneratedEnsemble, GeneratedSoup
-from gnndiff.rows.retrained import CoarseWinner, EqualTimeSearch, FullGrid
+from gnndiff.rows.retrained import BestFinalist, CoarseWinner, EqualTimeSearch, FullGrid
 
 ROWS: tuple[Row, ...] = (
     CoarseWinner(),
+    BestFinalist(),
     BestCheckpoint(),
     CheckpointSoup(),
     CheckpointEnsemble(),

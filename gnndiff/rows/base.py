@@ -12,6 +12,7 @@ from torch import Tensor
 from gnndiff.generators import LatentGenerator
 from gnndiff.runs.folder import Run
 from gnndiff.runs.generate import Candidates
+from gnndiff.search import KeptTraining
 from gnndiff.zoo.zoo import Zoo
 
 
@@ -46,7 +47,8 @@ class Outcome:
         tests: Test score of each.
         seconds: Wall clock from nothing to the row.
         note: One line for the reader.
-        network: Parameter vector (P,) of the first draw, where the row is of single networks.
+        network: Parameter vector (P,) of the first draw, where the row is of single networks of the zoo's architecture.
+        training: The training that the first draw is, where the row is of trainings.
     """
 
     vals: Sequence[float]
@@ -54,6 +56,7 @@ class Outcome:
     seconds: float
     note: str
     network: Tensor | None = None
+    training: KeptTraining | None = None
 
 
 class Row(ABC):

@@ -8,17 +8,8 @@ from typing import ClassVar
 from gnndiff.errors import RunFolderError
 from gnndiff.rows.base import Material, Outcome, Row
 from gnndiff.runs.folder import Run
-from gnndiff.search import (
-    SEARCH,
-    evaluate,
-    finished_trials,
-    name_winner,
-    ranked_trials,
-    search_space,
-    total_seconds,
-)
-from gnndiff.search.samplers import Fixed
-from gnndiff.search.trials import complete
+from gnndiff.scores import best_first
+from gnndiff.search import SEARCH, finalists, finished_trials, name_winner, retrain, search_space, total_seconds
 from gnndiff.targets.ranges import is_range
 
 
@@ -35,6 +26,25 @@ class CoarseWinner(Row):
     def trials(self, material: Material) -> int | None:
         """Number of settings of the search, None for the whole grid."""
         return material.run.limits.trials
+
+
+class BestFinalist(Row):
+    """The training of a finalist that validates best, which the search leaves."""
+
+    name: ClassVar[str] = "best_finalist"
+    title: ClassVar[str] = "the training of a finalist of the search that validates best"
+
+    def applies(self, run: Run) -> bool:
+        """Whether a finalist's training came to its end."""
+        return bool(finalists(run))
+
+    def outcome(self, material: Material) -> Outcome:
+        """Take it as it is."""
+        run = material.run
+        found = finalists(run)
+        best = best_first(found, lambda each: each.val, run.task.metric)[0]
+        note = f"best of {len(found)} trainings of finalists"
+        return Outcome([best.val], [best.test], material.seconds("search"), note, training=best)
 
 
 class EqualTimeSearch(CoarseWinner):
@@ -74,17 +84,12 @@ class FullGrid(CoarseWinner):
 def retrained(run: Run, count: int | None) -> Outcome:
     """The best of the first `count` settings of the search, trained anew several times."""
     name_winner(run, count)
-    best = ranked_trials(run, count)[0]
-    study = f"retrain {best.user_attrs['index']}"
-    evaluate(run, study, Fixed([best.params] * run.limits.retrainings), run.limits.retrainings)
-    trials = finished_trials(run, study)
-    good = [trial for trial in trials if complete(trial)]
-    vals = [trial.value for trial in good if trial.value is not None]
-    if not vals:
-        raise RunFolderError(f"all trainings of the winning setting {best.params} diverged: use another seed")
+    trials, good = retrain(run, count)
+    if not good:
+        raise RunFolderError(f"all trainings of the winning setting {trials[0].params} diverged: use another seed")
     searched = finished_trials(run, SEARCH)[:count]
     note = f"best of {len(searched)} settings, trained {len(trials)} times"
-    if len(vals) < len(trials):
-        note += f", {len(trials) - len(vals)} of which diverged and do not count"
-    tests = [trial.user_attrs["test"] for trial in good]
-    return Outcome(vals, tests, total_seconds(searched), note)
+    if len(good) < len(trials):
+        note += f", {len(trials) - len(good)} of which diverged and do not count"
+    vals, tests = [each.val for each in good], [each.test for each in good]
+    return Outcome(vals, tests, total_seconds(searched), note, training=good[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from time import perf_counter
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -13,7 +14,8 @@ from gnndiff.evaluation import stack
 from gnndiff.progress import progress
 from gnndiff.runs.folder import INDEX, Run
 from gnndiff.scores import best, best_first, floor, order
-from gnndiff.search import ranked_trials
+from gnndiff.search import FINALISTS, KeptTraining, finalists, ranked_trials, read_state, retrain
+from gnndiff.search.samplers import key
 from gnndiff.targets.base import IMPOSSIBLE, Setting, architecture, check_setting, training_names
 from gnndiff.zoo.alignment import usable_units
 from gnndiff.zoo.checkpoint import Checkpoint
@@ -54,6 +56,26 @@ def view(run: Run, member: int) -> GraphTask:
     return view_of(run.task, training.edge_drop, training.feature_drop, run.seed("view", member))
 
 
+def kept(run: Run, planned: list[Training]) -> dict[int, KeptTraining]:
+    """Members that the search has trained already: whole trainings on the whole graph with a finalist's setting.
+
+    Each takes another training of that finalist. Where the winner's do not suffice, it is trained anew as for its row
+    of the table, which takes these trainings, too.
+    """
+    plain = [member for member, training in enumerate(planned) if training == Training(training.setting)]
+    settings = [key(planned[member].setting) for member in plain]
+    pools: dict[str, list[KeptTraining]] = {}
+    for each in finalists(run):
+        pools.setdefault(key(each.setting), []).append(each)
+    winner = key(ranked_trials(run, run.limits.trials)[0].params)
+    lacking = settings.count(winner) - len(pools.get(winner, []))
+    if lacking > 0:
+        pools.setdefault(winner, []).extend(retrain(run, run.limits.trials, lacking)[1])
+    return {
+        member: pools[setting].pop(0) for member, setting in zip(plain, settings, strict=True) if pools.get(setting)
+    }
+
+
 def store(run: Run) -> CheckpointStore:
     """The checkpoints of a run."""
     return CheckpointStore(run.folder / "zoo", run.identity_hash, run.split_hash)
@@ -64,19 +86,22 @@ def collect(run: Run) -> None:
     run.require("search")
     with explained(run.folder / "zoo", "make"):
         (run.folder / "zoo").mkdir(exist_ok=True)
-    kept, there, planned = store(run), _index(run), trainings(run)
+    checkpoints, there, planned = store(run), _index(run), trainings(run)
     selected(run.evaluator(planned[0].setting).module, run.config.parameters)
-    index = kept.complete()
+    index = checkpoints.complete()
     if len(index) < len(there):
-        kept.keep(index)
+        checkpoints.keep(index)
     done = {checkpoint.member for checkpoint in index}
+    given = kept(run, planned) if len(done) < len(planned) else {}
     metric = run.task.metric
     with progress("collect", len(planned), done=len(done), quiet=run.config.quiet) as advance:
         for member, training in enumerate(planned):
             if member in done:
                 continue
             root = _best_root(run, index) if training.branch else None
-            if root is not None or not training.branch:
+            if member in given:
+                index += _take_member(run, member, given[member])
+            elif root is not None or not training.branch:
                 index += _train_member(run, member, training, root)
             advance(f"best validation {metric.format(best((each.val for each in index), metric))}")
     if not index:
@@ -95,6 +120,20 @@ def _index(run: Run) -> list[Checkpoint]:
     for checkpoint in index:
         check_setting(checkpoint.setting, run.space, run.folder / INDEX, training_names(run.target))
     return index
+
+
+def _take_member(run: Run, member: int, training: KeptTraining) -> list[Checkpoint]:
+    """Add a training of the search to the zoo, whose time counts for the search where it is a finalist's."""
+    state = read_state(run, training)
+    seconds = 0.0 if training.study == FINALISTS else training.seconds
+    facts = _facts(run, training.setting, training.seed, seconds, member)
+    val = run.evaluator(training.setting).scores(stack([state]), "val")[0]
+    return store(run).add(member, [state], [{**facts, "epoch": training.epoch, "val": val}])
+
+
+def _facts(run: Run, setting: Setting, seed: int, seconds: float, root: int) -> dict[str, Any]:
+    """What the checkpoints of one training have in common."""
+    return {"setting": dict(setting), "root": root, "seed": seed, "split_hash": run.split_hash, "seconds": seconds}
 
 
 def _train_member(run: Run, member: int, training: Training, root: Checkpoint | None) -> list[Checkpoint]:
@@ -116,19 +155,10 @@ def _train_member(run: Run, member: int, training: Training, root: Checkpoint | 
             break
     else:
         return []
-    facts = [
-        {
-            "setting": dict(setting),
-            "root": member if root is None else root.member,
-            "seed": seed,
-            "epoch": epoch,
-            "val": val,
-            "split_hash": run.split_hash,
-            "seconds": (perf_counter() - start) / len(found),
-        }
-        for (epoch, _), val in zip(found, vals, strict=True)
-    ]
-    return store(run).add(member, [state for _, state in found], facts)
+    seconds = (perf_counter() - start) / len(found)
+    facts = _facts(run, setting, seed, seconds, member if root is None else root.member)
+    each = [{**facts, "epoch": epoch, "val": val} for (epoch, _), val in zip(found, vals, strict=True)]
+    return store(run).add(member, [state for _, state in found], each)
 
 
 def _snapshots(
@@ -212,12 +242,12 @@ def load_zoo(run: Run) -> Zoo:
 def read_zoo(run: Run) -> Zoo:
     """The zoo as it is, even where it is one point."""
     run.require("collect")
-    checkpoints, kept = _index(run), store(run)
+    checkpoints, files = _index(run), store(run)
     best_setting = best_first(checkpoints, lambda checkpoint: checkpoint.val, run.task.metric)[0].setting
     evaluator = run.evaluator(best_setting)
     units, alignment = usable_units(run.target.units(evaluator.module), evaluator)
     return Zoo.of(
-        [kept.read(checkpoint) for checkpoint in checkpoints],
+        [files.read(checkpoint) for checkpoint in checkpoints],
         [checkpoint.val for checkpoint in checkpoints],
         [checkpoint.setting for checkpoint in checkpoints],
         [checkpoint.member for checkpoint in checkpoints],

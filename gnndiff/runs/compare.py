@@ -16,6 +16,7 @@ from gnndiff.runs.folder import Run
 from gnndiff.runs.generate import load_candidates
 from gnndiff.runs.record import ORDER, RESULTS
 from gnndiff.scores import best_first
+from gnndiff.search import read_state
 
 FORMAT = 2
 PROTOCOL = (
@@ -80,9 +81,8 @@ def _row(name: str, outcome: Outcome) -> dict[str, Any]:
 def _best(material: Material, outcomes: dict[str, Outcome]) -> Best:
     """The single network of the best validation score; the first row's among equal ones."""
     zoo, run = material.zoo, material.run
-    single = {name: outcome for name, outcome in outcomes.items() if outcome.network is not None}
+    single = {name: each for name, each in outcomes.items() if each.network is not None or each.training is not None}
     name, outcome = best_first(single.items(), lambda item: item[1].vals[0], run.task.metric)[0]
-    assert outcome.network is not None
     facts = {
         "task": run.task.name,
         "model": run.target.name,
@@ -90,5 +90,9 @@ def _best(material: Material, outcomes: dict[str, Outcome]) -> Best:
         "metric": run.task.metric.name,
         "chosen": f"best validation score among the first networks of the rows {', '.join(single)}",
     }
-    state = zoo.states(outcome.network.unsqueeze(0))[0]
-    return Best(state, dict(zoo.setting), outcome.vals[0], outcome.tests[0], name, facts)
+    if outcome.training is not None:
+        state, setting = read_state(run, outcome.training), outcome.training.setting
+    else:
+        assert outcome.network is not None
+        state, setting = zoo.states(outcome.network.unsqueeze(0))[0], zoo.setting
+    return Best(state, dict(setting), outcome.vals[0], outcome.tests[0], name, facts)

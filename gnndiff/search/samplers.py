@@ -6,7 +6,7 @@ import json
 import math
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from gnndiff.errors import ConfigError
@@ -48,19 +48,29 @@ class Sampler(ABC):
         return 0
 
 
-class Fixed(Sampler):
-    """Settings of a list."""
+class Repeated(Sampler):
+    """Settings of some trials, each several times: `number // times` is the trial.
 
-    def __init__(self, settings: Sequence[Setting]) -> None:
-        self.settings = settings
+    Args:
+        settings: Settings by the numbers of their trials.
+        times: How often each is repeated.
+    """
+
+    def __init__(self, settings: Mapping[int, Setting], times: int) -> None:
+        self.settings, self.times = settings, times
+
+    @property
+    def numbers(self) -> list[int]:
+        """Numbers of all repetitions, those of the first setting first."""
+        return [self.times * trial + i for trial in self.settings for i in range(self.times)]
 
     def total(self, count: int | None) -> int:
-        """The length of the list."""
-        return len(self.settings) if count is None else min(count, len(self.settings))
+        """How many repetitions there are, of a number that is wanted."""
+        return len(self.numbers) if count is None else min(count, len(self.numbers))
 
     def setting(self, number: int, trials: Trials) -> Setting:
-        """The entry of the list."""
-        return self.settings[number]
+        """The setting of the trial that a number repeats."""
+        return self.settings[number // self.times]
 
 
 class Random(Sampler):

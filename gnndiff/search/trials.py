@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import warnings
 from collections import Counter
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from time import sleep
@@ -41,8 +41,8 @@ FACTS = ("test", "reason", "epochs", "best_epoch", "record", "state")
 FOLDER = "trials"
 
 
-def evaluate(run: Run, name: str, sampler: Sampler, count: int, *, keep: bool = False) -> None:
-    """Train the first `count` settings of a sampler once each, as the trials of the study with this name.
+def evaluate(run: Run, name: str, sampler: Sampler, numbers: Sequence[int], *, keep: bool = False) -> None:
+    """Train settings of a sampler once each, as the trials of the study with this name.
 
     Each trial holds its scores at the best validation epoch, its curve and its predictions. A setting's number fixes
     its seeds, so that an interrupted study ends as one that ran through. A trial that diverges, lags behind or cannot
@@ -53,7 +53,7 @@ def evaluate(run: Run, name: str, sampler: Sampler, count: int, *, keep: bool = 
         run: The run.
         name: Name of the study.
         sampler: Its settings.
-        count: How many of them.
+        numbers: Numbers of the settings to train.
         keep: Keep the states of the best epochs in the run folder.
 
     Raises:
@@ -63,17 +63,17 @@ def evaluate(run: Run, name: str, sampler: Sampler, count: int, *, keep: bool = 
         study = open_study(run, name, create=True)
         assert study is not None
         done = _finished(run, name, study)
-        if all(number in done for number in range(count)):
+        jobs = sum(number not in done for number in numbers)
+        if not jobs:
             return
         fail_dead(study, alone=run.storage is None)
-        jobs = count - len(done.keys() & set(range(count)))
         with (
-            progress(name, count, done=count - jobs, quiet=run.config.quiet) as advance,
+            progress(name, len(numbers), done=len(numbers) - jobs, quiet=run.config.quiet) as advance,
             crew_of(run, study, jobs) as crew,
         ):
             desk = _Desk(run, name, study, sampler, crew, keep)
             try:
-                while missing := [number for number in range(count) if number not in done]:
+                while missing := [number for number in numbers if number not in done]:
                     desk.hand_out(missing, done)
                     if crew.busy:
                         desk.take_back()
@@ -290,12 +290,12 @@ def finished_trials(run: Run, name: str) -> list[FrozenTrial]:
     return [found[number] for number in sorted(found)]
 
 
-def content_of_study(run: Run, name: str, count: int) -> list[Any] | None:
-    """Content of the first trials of a study, but their times; None where some are missing."""
-    trials = finished_trials(run, name)[:count]
-    if [trial.user_attrs["index"] for trial in trials] != list(range(count)):
+def content_of_study(run: Run, name: str, numbers: Sequence[int]) -> list[Any] | None:
+    """Content of some trials of a study, but their times; None where some are missing."""
+    trials = {trial.user_attrs["index"]: trial for trial in finished_trials(run, name)}
+    if any(number not in trials for number in numbers):
         return None
-    return [_content_of(name, trial) for trial in trials]
+    return [_content_of(name, trials[number]) for number in numbers]
 
 
 def record(run: Run, name: str, trial: FrozenTrial) -> Record | None:

@@ -3,57 +3,31 @@
 from __future__ import annotations
 
 import statistics
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gnndiff.errors import RunFolderError
 from gnndiff.files import digest
 from gnndiff.runs.folder import Run
 from gnndiff.scores import best_first
-from gnndiff.search.samplers import Fixed, Sampler, sampler
-from gnndiff.search.trials import complete, content_of_study, evaluate, file_of, finished_trials, total_seconds
-from gnndiff.targets.base import Setting
+from gnndiff.search.kept import KeptTraining, kept_trainings
+from gnndiff.search.samplers import Repeated, Sampler, sampler
+from gnndiff.search.trials import complete, content_of_study, evaluate, finished_trials, total_seconds
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-SEARCH = "search"
-
-
-@dataclass(frozen=True)
-class Finalist:
-    """A training of one of the best settings.
-
-    Args:
-        setting: The setting.
-        seed: Seed of initialisation and training.
-        val: Best validation score.
-        test: Test score at that epoch.
-        epoch: That epoch.
-        seconds: Wall clock.
-        state: File of its state dict at that epoch, as safetensors. It is missing where another machine trained it.
-        sha256: Hash of that file.
-    """
-
-    setting: Setting
-    seed: int
-    val: float
-    test: float
-    epoch: int
-    seconds: float
-    state: Path
-    sha256: str
+SEARCH, FINALISTS, RETRAININGS = "search", "finalists", "retrainings"
 
 
 def search(run: Run) -> None:
     """Search, and train the finalists. Finished trials are kept, interrupted ones are trained again."""
     run.create()
-    search_space(run, run.limits.trials)
-    name_winner(run, run.limits.trials)
-    ended = finished_trials(run, SEARCH)[: run.limits.trials]
-    for study in _studies(run, run.limits.trials):
-        ended += finished_trials(run, study)[: run.limits.finalist_trainings]
+    count = run.limits.trials
+    search_space(run, count)
+    name_winner(run, count)
+    ended = finished_trials(run, SEARCH)[:count] + _chosen(
+        finished_trials(run, FINALISTS), _finalists(run, count).numbers
+    )
     run.finish("search", total_seconds(ended), [run.trials_name])
 
 
@@ -65,14 +39,13 @@ def sampler_of(run: Run) -> Sampler:
 def search_space(run: Run, count: int | None) -> None:
     """Train the first `count` settings of the run's sampler, or all of a space of choices."""
     order = sampler_of(run)
-    evaluate(run, SEARCH, order, order.total(count))
+    evaluate(run, SEARCH, order, range(order.total(count)))
 
 
 def name_winner(run: Run, count: int | None) -> None:
-    """Train the finalists among the first `count` settings again."""
-    for study, trial in zip(_studies(run, count), by_validation(run, count), strict=False):
-        repeated = Fixed([trial.params] * run.limits.finalist_trainings)
-        evaluate(run, study, repeated, run.limits.finalist_trainings, keep=True)
+    """Train the finalists among the first `count` settings again, all of them as one study."""
+    repeated = _finalists(run, count)
+    evaluate(run, FINALISTS, repeated, repeated.numbers, keep=True)
 
 
 def ranked_trials(run: Run, count: int | None = None) -> list[FrozenTrial]:
@@ -88,39 +61,40 @@ def ranked_trials(run: Run, count: int | None = None) -> list[FrozenTrial]:
     Raises:
         RunFolderError: There is none.
     """
-    trials, metric = by_validation(run, count), run.task.metric
+    trials, metric, times = by_validation(run, count), run.task.metric, run.limits.finalist_trainings
+    every = {_index(trial): trial for trial in finished_trials(run, FINALISTS)}
     means: dict[int, float] = {}
-    for study, trial in zip(_studies(run, count), trials, strict=False):
-        repeated = finished_trials(run, study)[: run.limits.finalist_trainings]
-        if len(repeated) < run.limits.finalist_trainings:
+    for trial in trials[: run.limits.finalists]:
+        numbers = Repeated({_index(trial): trial.params}, times).numbers
+        if any(number not in every for number in numbers):
             continue  # none has been trained again yet
-        values = [each.value for each in repeated if each.value is not None and complete(each)]
-        means[trial.number] = statistics.fmean(values) if len(values) == len(repeated) else metric.worst
-    first = best_first([t for t in trials if t.number in means], lambda trial: means[trial.number], metric)
-    return first + [trial for trial in trials if trial.number not in means]
+        values = [_value(every[number]) for number in numbers if complete(every[number])]
+        means[_index(trial)] = statistics.fmean(values) if len(values) == times else metric.worst
+    first = best_first([t for t in trials if _index(t) in means], lambda trial: means[_index(trial)], metric)
+    return first + [trial for trial in trials if _index(trial) not in means]
 
 
-def finalists(run: Run) -> list[Finalist]:
+def finalists(run: Run) -> list[KeptTraining]:
     """Trainings of the finalists of the search that did not diverge, in the order of :func:`by_validation`."""
-    found = []
-    for study in _studies(run, run.limits.trials):
-        for trial in finished_trials(run, study):
-            facts = trial.user_attrs
-            if not complete(trial):
-                continue
-            found.append(
-                Finalist(
-                    setting=trial.params,
-                    seed=run.seed(study, facts["index"]),
-                    val=_value(trial),
-                    test=facts["test"],
-                    epoch=facts["best_epoch"],
-                    seconds=facts["check"]["seconds"],
-                    state=file_of(run, study, facts["index"], "state"),
-                    sha256=facts["state"],
-                )
-            )
-    return found
+    return kept_trainings(run, FINALISTS, _finalists(run, run.limits.trials).numbers)
+
+
+def retrain(run: Run, count: int | None, times: int | None = None) -> tuple[list[FrozenTrial], list[KeptTraining]]:
+    """Train the winner among the first `count` settings anew, and keep the states.
+
+    Args:
+        run: The run.
+        count: Only the first `count` settings of the search; None for all.
+        times: How often, by default as often as the budget says, and never more.
+
+    Returns:
+        All of these trainings as trials, and those that did not diverge with their states.
+    """
+    winner = ranked_trials(run, count)[0]
+    repeated = Repeated({_index(winner): winner.params}, run.limits.retrainings)
+    numbers = repeated.numbers[:times]
+    evaluate(run, RETRAININGS, repeated, numbers, keep=True)
+    return _chosen(finished_trials(run, RETRAININGS), numbers), kept_trainings(run, RETRAININGS, numbers)
 
 
 def by_validation(run: Run, count: int | None = None) -> list[FrozenTrial]:
@@ -156,21 +130,28 @@ def budget_curve(run: Run) -> list[dict[str, Any]]:
 
 def trials_digest(run: Run) -> str | None:
     """Hash of the search, whose time does not count; None where trials are missing."""
-    content = content_of_study(run, SEARCH, sampler_of(run).total(run.limits.trials))
+    content = content_of_study(run, SEARCH, range(sampler_of(run).total(run.limits.trials)))
     if content is None:
         return None
     if not any(entry[3] is not None for entry in content):
         return digest(content)
-    repeated = [
-        content_of_study(run, study, run.limits.finalist_trainings) for study in _studies(run, run.limits.trials)
-    ]
-    return None if None in repeated else digest([content, *repeated])
+    repeated = content_of_study(run, FINALISTS, _finalists(run, run.limits.trials).numbers)
+    return None if repeated is None else digest([content, repeated])
 
 
-def _studies(run: Run, count: int | None) -> list[str]:
-    """Names of the studies of the finalists, in the order of :func:`by_validation`."""
+def _finalists(run: Run, count: int | None) -> Repeated:
+    """The finalists' settings, in the order of :func:`by_validation`."""
     chosen = by_validation(run, count)[: run.limits.finalists]
-    return [f"finalist {trial.user_attrs['index']}" for trial in chosen]
+    return Repeated({_index(trial): trial.params for trial in chosen}, run.limits.finalist_trainings)
+
+
+def _chosen(trials: list[FrozenTrial], numbers: list[int]) -> list[FrozenTrial]:
+    return [trial for trial in trials if _index(trial) in numbers]
+
+
+def _index(trial: FrozenTrial) -> int:
+    index: int = trial.user_attrs["index"]
+    return index
 
 
 def _value(trial: FrozenTrial) -> float:

@@ -15,7 +15,17 @@ from hypothesis import strategies as st
 import gnndiff
 from gnndiff import Float, Int, Run, RunConfig
 from gnndiff.errors import ConfigError, DamagedFileError, GNNDiffError
-from gnndiff.search import budget_curve, finalists, finished_trials, jobs, ranked_trials, record, search
+from gnndiff.search import (
+    budget_curve,
+    finalists,
+    finished_trials,
+    jobs,
+    ranked_trials,
+    read_state,
+    record,
+    retrain,
+    search,
+)
 from gnndiff.search.records import score
 from gnndiff.search.samplers import ROUND, Random, key, sampler
 from gnndiff.search.trials import complete, file_of
@@ -33,6 +43,10 @@ def opened(folder, space=None, **changes):
 
 def content(run):
     return [(t.params, t.value, t.user_attrs.get("test")) for t in finished_trials(run, "search")]
+
+
+def same(left, right):
+    return left.keys() == right.keys() and all(left[name].equal(right[name]) for name in left)
 
 
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=4), st.integers(0, 5))
@@ -181,6 +195,62 @@ def test_the_winner_has_the_best_mean_of_finalists(tmp_path):
     network.load_state_dict(state)
     scored = run.evaluator(found[0].setting).scores({name: t.unsqueeze(0) for name, t in state.items()}, "val")
     assert scored == [found[0].val]
+
+
+def test_finalists_are_one_study_that_goes_on_without_training_again(tmp_path, monkeypatch):
+    changes = {"trials": 4, "finalists": 2, "finalist_trainings": 3}
+    run = opened(tmp_path / "run", **changes)
+    original, left = jobs.train_once, [8]
+
+    def counted(*args, **kwargs):
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(jobs, "train_once", counted)
+    with pytest.raises(KeyboardInterrupt):
+        search(run)
+    assert len(finished_trials(run, "finalists")) == 4
+    left[0] = 2
+    search(opened(tmp_path / "run", **changes))
+    found = finalists(run)
+    assert left == [0]
+    assert len(found) == 6
+    assert len({key(each.setting) for each in found[:3]}) == len({key(each.setting) for each in found[3:]}) == 1
+    assert len({each.seed for each in found}) == 6
+
+
+def test_the_zoo_has_the_states_of_finalists_and_of_retrainings(tmp_path, monkeypatch):
+    from gnndiff.runs import collect
+
+    changes = {"zoo": "branches", "settings": 2, "initialisations": 2, "finalist_trainings": 2, "retrainings": 2}
+    run = opened(tmp_path / "run", model="gcn", **changes)
+    search(run)
+    collect.collect(run)  # three trainings from scratch: both of the winner's as a finalist, and one of its retrainings
+    anew = [each for each in collect.store(run).checkpoints() if each.root == each.member]
+    winner = ranked_trials(run)[0].params
+    own = [each for each in finalists(run) if each.setting == winner]
+    again = retrain(run, run.limits.trials, 1)[1]
+    assert [each.seed for each in anew] == [each.seed for each in (*own, *again)]
+    assert [each.seconds for each in anew] == [0.0, 0.0, again[0].seconds]
+    for checkpoint, training in zip(anew, (*own, *again), strict=True):
+        assert checkpoint.val == training.val
+        assert same(collect.store(run).read(checkpoint), read_state(run, training))
+    monkeypatch.setattr(jobs, "train_once", None)
+    assert [each.seed for each in retrain(run, run.limits.trials, 1)[1]] == [again[0].seed]
+
+
+def test_a_state_that_another_machine_has_is_trained_again(tmp_path):
+    run = opened(tmp_path / "run", storage=f"sqlite:///{tmp_path / 'shared.db'}")
+    search(run)
+    first = finalists(run)[0]
+    state = read_state(run, first)
+    first.state.unlink()
+    assert same(state, read_state(run, first))
+    first.state.write_bytes(b"x")
+    with pytest.raises(DamagedFileError, match="finalists-"):
+        read_state(run, first)
 
 
 def _kill_children():
