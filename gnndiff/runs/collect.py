@@ -132,7 +132,7 @@ def _take_member(run: Run, member: int, training: KeptTraining) -> list[Checkpoi
 
 
 def _facts(run: Run, setting: Setting, seed: int, seconds: float, root: int) -> dict[str, Any]:
-    """What the checkpoints of one training have in common."""
+    """Facts that the checkpoints of one training have in common."""
     return {"setting": dict(setting), "root": root, "seed": seed, "split_hash": run.split_hash, "seconds": seconds}
 
 

@@ -47,7 +47,7 @@ class KeptTraining:
 
 
 def kept_trainings(run: Run, study: str, numbers: Sequence[int]) -> list[KeptTraining]:
-    """Those of some trainings of a study that did not diverge, in the order of the numbers."""
+    """Trainings of a study that did not diverge, in the order of the numbers."""
     trials = {trial.user_attrs["index"]: trial for trial in finished_trials(run, study)}
     found = []
     for number in numbers:
