@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -109,6 +110,23 @@ BUDGETS = {
 }
 
 
+_RANGES: tuple[tuple[tuple[str, ...], str, Callable[[Any], bool]], ...] = (
+    (
+        ("block", "roots", "branch_epochs", "branch_tries", "alignment_rounds", "batch_size"),
+        "at least 1",
+        lambda v: v >= 1,
+    ),
+    (("sampling_steps",), "between 1 and the 1,000 of training", lambda v: 1 <= v <= 1000),
+    (("quality", "energy"), "more than 0 and at most 1", lambda v: 0 < v <= 1),
+    (("edge_drop", "condition_drop", "average_decay"), "at least 0 and less than 1", lambda v: 0 <= v < 1),
+    (("connecting_rate", "learning_rate"), "a finite number above 0", lambda v: 0 < v < math.inf),
+    (("barrier", "least_spread"), "at least 0", lambda v: v >= 0),
+    (("noise_levels",), "finite numbers of at least 0", lambda v: 0 <= v < math.inf),
+    (("guidance",), "a finite number", math.isfinite),
+)
+"""Constants of the method, with what they must be."""
+
+
 @dataclass(frozen=True)
 class Method:
     """Constants of the method that change its numbers.
@@ -155,6 +173,14 @@ class Method:
     scheduler: str = "DDIMScheduler"
     sampling_steps: int = 100
     guidance: float = 1.0
+
+    def __post_init__(self) -> None:
+        for names, words, holds in _RANGES:
+            for name in names:
+                values = getattr(self, name)
+                each = values if isinstance(values, tuple) else (values,)
+                if not each or not all(map(holds, each)):
+                    raise ConfigError(f"got method.{name}={values}, expected {words}")
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Method:

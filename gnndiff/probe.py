@@ -11,10 +11,12 @@ from torch import nn
 
 from gnndiff.errors import ConfigError, GNNDiffError
 from gnndiff.evaluation import Evaluator, stack
-from gnndiff.targets.base import IMPOSSIBLE, Setting, Space, Target, corner
+from gnndiff.targets.base import IMPOSSIBLE, Setting, Space, Target, architecture, corner
 from gnndiff.targets.build import Preparations, build, fit_config
+from gnndiff.targets.ranges import Choices, is_range
 from gnndiff.targets.units import Units
 from gnndiff.zoo.alignment import usable_units
+from gnndiff.zoo.selection import ALL, selected
 from graphtasks import DivergedError, FitConfig, GraphTask, GraphTasksError
 
 
@@ -61,6 +63,27 @@ def probe(preparations: Preparations, space: Space, split: int, device: torch.de
             "choices of its space: give it other choices"
         )
     return _run(target, *first, split, fit_config(first[0], 0, **shared))
+
+
+def check_selection(preparations: Preparations, space: Space, device: torch.device, which: str) -> None:
+    """Raise `ConfigError` unless a choice of tensors names some in the networks of all architectures of a space.
+
+    Each choice of each hyperparameter is built once, beside the first choices of the others.
+    """
+    if which == ALL:
+        return
+    target, first = preparations.target, corner(space, 0)
+    others = [{**first, name: choice} for name in architecture(target, first) for choice in _choices(space[name])]
+    for setting in (*others, corner(space, -1)):
+        try:
+            module = build(target, preparations(setting), setting, 0, device)
+        except (*IMPOSSIBLE, DivergedError):
+            continue
+        selected(module, which, f" of the network with {architecture(target, setting)}")
+
+
+def _choices(choices: Choices) -> Sequence[Any]:
+    return [choices[0], choices[-1]] if is_range(choices) else choices
 
 
 def _run(target: Target, setting: Setting, task: GraphTask, module: nn.Module, split: int, config: FitConfig) -> Probe:

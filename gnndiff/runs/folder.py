@@ -21,7 +21,8 @@ from gnndiff.config import Budget, Method, RunConfig
 from gnndiff.errors import ConfigError, DamagedFileError, RunFolderError
 from gnndiff.evaluation import Evaluator
 from gnndiff.files import digest, write_checked
-from gnndiff.probe import Probe, probe
+from gnndiff.generators import find as find_generator
+from gnndiff.probe import Probe, check_selection, probe
 from gnndiff.resolve import canonical, find_target, find_task, is_reference
 from gnndiff.runs.lock import is_partial, locked
 from gnndiff.runs.record import (
@@ -35,7 +36,16 @@ from gnndiff.runs.record import (
     write_record,
 )
 from gnndiff.targets import Target, is_registered
-from gnndiff.targets.base import Setting, Space, architecture, check_kind, check_loaders, check_space, full_space
+from gnndiff.targets.base import (
+    Setting,
+    Space,
+    architecture,
+    check_kind,
+    check_loaders,
+    check_space,
+    corner,
+    full_space,
+)
 from gnndiff.targets.build import Preparations, build, fit_config
 from gnndiff.targets.ranges import from_plain, is_range, plain
 from gnndiff.zoo.recipes import find as find_recipe
@@ -91,6 +101,7 @@ class Run:
         )
         self.folder: Path = config.folder
         find_recipe(config.zoo)
+        find_generator(config.generator)
         self.task.split(config.split)
         check_kind(self.target, self.task)
         own = full_space(self.target, self.task, config.space)
@@ -203,17 +214,33 @@ class Run:
         """Make the folder and write config.json, unless they are there.
 
         Raises:
-            ConfigError: The target does not work on the task.
+            ConfigError: The target does not work on the task, or an option of a later stage is none.
         """
         if (self.folder / CONFIG).exists():
             return
         _ = self.probe
+        self._check_later_stages()
         with explained(self.folder, "make"):
             self.folder.mkdir(parents=True, exist_ok=True)
         versions = {name: version(name) for name in ("torch", "torch-geometric", "dmdgnn")}
         own = {"own_target": self.own_target, "own_task": self.own_task}
         content = {**self.identity(), **own, "versions": versions, "identity": self.identity_hash}
         write_checked(self.folder / CONFIG, json.loads(json.dumps(content)))
+
+    def _check_later_stages(self) -> None:
+        """Raise `ConfigError` for options that no stage before the last ones would look at."""
+        planned = find_recipe(self.config.zoo).trainings([corner(self.space, 0)], self.limits, self.method)
+        if len(planned) < 2:
+            raise ConfigError(
+                f"got settings={self.limits.settings} and initialisations={self.limits.initialisations}, which makes "
+                "a zoo of one training: give two at least"
+            )
+        for which in sorted({self.config.parameters, *(training.parameters for training in planned)}):
+            check_selection(self.preparations, self.space, self.device, which)
+        if self.method.scheduler != Method.scheduler:
+            from gnndiff.generators.diffusion import noise_schedule, sampler
+
+            sampler(self.method.scheduler, noise_schedule())
 
     @property
     def storage(self) -> str | None:

@@ -6,6 +6,7 @@ import random
 import signal
 import threading
 import time
+from functools import partial
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 import gnndiff
 from gnndiff import Float, Int, Run, RunConfig
+from gnndiff.config import Method
 from gnndiff.errors import ConfigError, DamagedFileError, GNNDiffError
 from gnndiff.search import (
     budget_curve,
@@ -31,7 +33,7 @@ from gnndiff.search.samplers import ROUND, Random, key, sampler
 from gnndiff.search.trials import complete, file_of
 from gnndiff.targets.base import check_setting
 from gnndiff.targets.ranges import from_plain, plain
-from graphtasks import metric
+from graphtasks import InvalidDataError, metric
 
 TINY = {"task": "karate", "model": "mlp", "budget": "mini", "quiet": True}
 SPACE = {"hidden": [2, 4, 8], "lr": Float(1e-3, 1e-1, log=True), "num_layers": Int(1, 3)}
@@ -292,14 +294,29 @@ BAD = {
     "cluster": ({"pruner": "median", "ray": "1.2.3.4:6379"}, "give --storage"),
     "grid": ({"sampler": "grid", "space": {"lr": Float(0.1, 0.2)}}, "lr is a range"),
     "space": ({"space": "large"}, "got space 'large'"),
+    "parameters": ({"parameters": "convs.*"}, r"no parameter of the network with \{.*\} matches 'convs.*lins.0.weight"),
+    "some networks": ({"parameters": "lins.2.*", "space": {"num_layers": [3, 2]}}, "'num_layers': 2"),
+    "zoo": ({"zoo": "rings"}, "no zoo is called 'rings'"),
+    "one training": ({"settings": 1, "initialisations": 1}, "a zoo of one training"),
+    "generator": ({"generator": "gan"}, "no generator is called 'gan'"),
+    "scheduler": ({"method": partial(Method, scheduler="Sun")}, "no scheduler 'Sun'"),
+    "block": ({"method": partial(Method, block=0)}, "got method.block=0, expected at least 1"),
+    "levels": ({"method": partial(Method, noise_levels=())}, "finite numbers"),
+    "device": ({"device": "abacus"}, "device 'abacus' cannot be used"),
+    "schedule": ({"schedule": "moon"}, "got schedule 'moon'"),
 }
+
+
+def started(folder, method=Method, **changes):
+    return gnndiff.run("mlp", "karate", out=folder, quiet=True, method=method(), **changes)
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_bad_input_is_refused_before_anything_is_written(name, tmp_path):
     changes, message = BAD[name]
-    with pytest.raises(ConfigError, match=message):
-        gnndiff.run("mlp", "karate", out=tmp_path / "run", quiet=True, **changes)
+    with pytest.raises((ConfigError, InvalidDataError), match=message) as caught:
+        started(tmp_path / "run", **changes)
+    assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
 
 
