@@ -13,7 +13,7 @@ from gnndiff.errors import ConfigError, GNNDiffError
 from gnndiff.evaluation import Evaluator, stack
 from gnndiff.targets.base import IMPOSSIBLE, Setting, Space, Target, architecture, corner
 from gnndiff.targets.build import Preparations, build, fit_config
-from gnndiff.targets.ranges import Choices, is_range
+from gnndiff.targets.ranges import Choices, Float, Int
 from gnndiff.targets.units import Units
 from gnndiff.zoo.alignment import usable_units
 from gnndiff.zoo.selection import ALL, selected
@@ -83,7 +83,7 @@ def check_selection(preparations: Preparations, space: Space, device: torch.devi
 
 
 def _choices(choices: Choices) -> Sequence[Any]:
-    return [choices[0], choices[-1]] if is_range(choices) else choices
+    return [choices[0], choices[-1]] if isinstance(choices, Float | Int) else choices
 
 
 def _run(target: Target, setting: Setting, task: GraphTask, module: nn.Module, split: int, config: FitConfig) -> Probe:
