@@ -1,9 +1,10 @@
 """Does the DMD model embed nodes for link prediction better than known encoders that are tuned with the same effort?
 
-All encoders are those of PyG's graph autoencoder, whose decoder is the inner product of two rows. They have two layers
-and see the same choices of learning rate and dropout and, but for GraphSAGE, which has one anyway, of a linear map
-beside each layer; the DMD model also has those of its modes. These come from the edges that messages pass along, never
-from one to predict: for the training and the validation part from training edges, for the test part from those of
+All encoders are those of PyG's graph autoencoder, with three decoders of pairs: the inner product of two rows, a
+perceptron on their product (`-mlp`), and one that also sees common neighbours (`-overlap`). They have two layers and
+see the same choices of learning rate and dropout and, but for GraphSAGE, which has one anyway, of a linear map beside
+each layer; the DMD model also has those of its modes. These come from the edges that messages pass along, never from
+one to predict: for the training and the validation part from training edges, for the test part from those of
 validation, too. Settings and epochs are chosen by the ROC-AUC of the validation part.
 """
 
@@ -21,7 +22,7 @@ from dmdgnn.nn import DMDEncoder
 from dmdgnn.transforms import AddDMDModes
 from gnndiff.layers import SymmetricGCNConv
 from gnndiff.targets import Space, Target, find, takes
-from gnndiff.targets.nodes import is_symmetric, sparse
+from gnndiff.targets.nodes import DECODERS, is_symmetric, pair_decoder, sparse
 from graphtasks import Contender, FitConfig, GraphTask
 
 TASKS = ("cora-link", "citeseer-link", "amazon-photo-link")
@@ -53,7 +54,9 @@ class DMDAutoencoder(Target):
         dynamics = FeaturePropagation(burn_in=burn_in)
         return sparse(task, AddDMDModes(rank, dynamics=dynamics, modes=modes), GCNNorm())  # type: ignore[arg-type]
 
-    def build(self, task: GraphTask, *, rank: int, skip: bool, hidden: int, dropout: float) -> nn.Module:
+    def build(
+        self, task: GraphTask, *, rank: int, skip: bool, hidden: int, dropout: float, decoder: str = "inner"
+    ) -> nn.Module:
         """The autoencoder."""
         conv = SymmetricGCNConv if is_symmetric(task) else GCNConv
         encoder = DMDEncoder(
@@ -65,23 +68,32 @@ class DMDAutoencoder(Target):
             local=partial(conv, normalize=False, bias=False),
             dropout=float(dropout),
         )
-        return GAE(encoder)
+        return GAE(encoder, pair_decoder(decoder, hidden))
 
 
-def contender(name: str, task: GraphTask) -> Contender:
+def contender(encoder: str, decoder: str, task: GraphTask) -> Contender:
     """A graph autoencoder, to be tuned."""
-    if name == "dmd":
+    name = encoder if decoder == "inner" else f"{encoder}-{decoder}"
+    pairs: Space = {} if decoder == "inner" else {"decoder": (decoder,)}
+    if encoder == "dmd":
         dmd = DMDAutoencoder()
-        return dmd.contender(name, task, {**TRAINING, **dmd.space(task)})
-    target = find(name)
-    return target.contender(name, task, {**TRAINING, **(SKIP if takes(target, "skip") else {})})
+        return dmd.contender(name, task, {**TRAINING, **dmd.space(task), **pairs})
+    target = find(encoder)
+    return target.contender(name, task, {**TRAINING, **(SKIP if takes(target, "skip") else {}), **pairs})
+
+
+CONTENDERS = {
+    encoder if decoder == "inner" else f"{encoder}-{decoder}": partial(contender, encoder, decoder)
+    for decoder in DECODERS
+    for encoder in ("gcn", "sage", "dmd")
+}
 
 
 if __name__ == "__main__":
     main(
         __doc__,
         tasks=TASKS,
-        models={name: partial(contender, name) for name in ("gcn", "sage", "dmd")},
+        models=CONTENDERS,
         config=FitConfig(epochs=200, patience=40),
         kinds=("link",),
         trials=8,

@@ -238,7 +238,7 @@ def answers(module: nn.Module, task: GraphTask) -> Tensor:
     graph = _first(task)
     with torch.no_grad():
         out = forward(module, graph)
-        return decode(module, out, graph.edge_index) if task.kind == "link" else out
+        return decode(module, out, graph.edge_index, graph.edge_index) if task.kind == "link" else out
 
 
 def without_matrices(graph: Data) -> Data:

@@ -333,17 +333,18 @@ def test_further_metrics_have_rows_of_the_table(run, scores, tmp_path):
 def test_encoders_of_links_get_the_same_choices_and_train(scores, tmp_path):
     script = importlib.import_module("link_prediction")
     task = graphtasks.load("les-miserables")
-    for name in ("gcn", "sage", "dmd"):
-        space = script.contender(name, task).space
+    models = {name: script.CONTENDERS[name] for name in ("gcn", "sage", "dmd", "dmd-overlap")}
+    for make in models.values():
+        space = make(task).space
         assert {key: space[key] for key in script.TRAINING} == script.TRAINING
     rows = scores.main(
         script.__doc__,
         tasks=["les-miserables"],
-        models={name: lambda task, name=name: script.contender(name, task) for name in ("gcn", "sage", "dmd")},
+        models=models,
         config=FitConfig(epochs=2),
         metrics=script.METRICS,
         argv=["--trials", "2", "--splits", "1", "--threads", "1", "--out", str(tmp_path / "x.json")],
     )
-    assert [row["model"] for row in rows] == ["gcn", "sage", "dmd"]
+    assert [row["model"] for row in rows] == list(models)
     assert all(row["status"] == "ok" and row["tried"] == 2 for row in rows)
     assert all(0 <= row["others"][metric] <= 1 for row in rows for metric in script.METRICS)

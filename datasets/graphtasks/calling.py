@@ -44,19 +44,25 @@ def forward(model: nn.Module, data: Data) -> Tensor:
     return output
 
 
-def decode(model: nn.Module, z: Tensor, pairs: Tensor) -> Tensor:
+def decode(model: nn.Module, z: Tensor, pairs: Tensor, messages: Tensor | None = None) -> Tensor:
     """Scores (M,) of pairs of nodes (2, M), before a sigmoid: by the model's `decode`, else the inner product of rows.
 
     Args:
-        model: The model that made `z`.
+        model: The model that made `z`. A `decode`, or a decoder of PyG's autoencoder, that has a parameter `messages`
+            gets the edges.
         z: A row for each node (N, D).
         pairs: Pairs of nodes.
+        messages: Edges (2, E) that messages passed along.
     """
-    if isinstance(original(model), GAE):
-        return cast(Tensor, cast(Any, model).decode(z, pairs, sigmoid=False))
-    if hasattr(model, "decode"):
-        return cast(Any, model).decode(z, pairs).view(-1)
-    return (z[pairs[0]] * z[pairs[1]]).sum(dim=-1)
+    whole = original(model)
+    autoencoder = isinstance(whole, GAE)
+    if not autoencoder and not hasattr(model, "decode"):
+        return (z[pairs[0]] * z[pairs[1]]).sum(dim=-1)
+    answers = whole.decoder.forward if autoencoder else whole.decode
+    options: dict[str, Any] = {"sigmoid": False} if autoencoder else {}
+    if "messages" in inspect.signature(answers).parameters:
+        options["messages"] = messages
+    return cast(Any, model).decode(z, pairs, **options).view(-1)
 
 
 def original(model: nn.Module) -> Any:

@@ -88,7 +88,7 @@ def fit(
     Args:
         model: Any module; see :func:`forward` for how it is called. It is trained where its parameters are. For links
             it makes a row for each node, and pairs are scored by their inner product or by the model's
-            `decode(z, pairs)`, before a sigmoid.
+            `decode(z, pairs)` or `decode(z, pairs, messages)`, before a sigmoid.
         task: A task of any kind.
         split: Index of the split.
         config: Training settings, by default those of :class:`FitConfig`.

@@ -9,6 +9,7 @@ from dmdgnn.nn.dmd_gru import DMDGRU, DMDGRUCell
 from dmdgnn.nn.encoder import DMDEncoder
 from dmdgnn.nn.filters import ModeFilter, PolynomialFilter
 from dmdgnn.nn.models import DMDGNN, GraphDMD
+from dmdgnn.nn.overlap import NeighborOverlap, common_neighbors
 
 __all__ = [
     "DMDGNN",
@@ -23,5 +24,7 @@ __all__ = [
     "DirDMDGNN",
     "GraphDMD",
     "ModeFilter",
+    "NeighborOverlap",
     "PolynomialFilter",
+    "common_neighbors",
 ]

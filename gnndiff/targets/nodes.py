@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -14,23 +15,25 @@ from torch_geometric.nn.models import MLP
 from torch_geometric.transforms import BaseTransform, Compose, GCNNorm, ToSparseTensor
 from torch_geometric.utils import coalesce
 
+from dmdgnn.nn import NeighborOverlap
 from gnndiff.errors import ConfigError
 from gnndiff.targets.base import Space, Target
 from gnndiff.targets.ends import Ends, UnknownUnitsError, child, ends, shared
 from gnndiff.targets.modern import modern
 from gnndiff.targets.paper import PAPER, experiment
-from gnndiff.targets.units import Units
+from gnndiff.targets.units import Part, Units, whole
 from graphtasks import GraphTask
 
 HIDDEN: Space = {"dropout": (0.1, 0.3, 0.5, 0.7, 0.9), "hidden": (16, 32, 64)}
-DECODERS = ("inner", "mlp")
+DECODERS = ("inner", "mlp", "overlap")
 
 
 class NodeTarget(Target):
     """A model that makes a row for each node.
 
-    Graphs are answered for by the mean of their nodes' rows, and pairs of nodes by the inner product of theirs or by a
-    perceptron. :meth:`build` of a derived class passes its network through :meth:`read_out`.
+    Graphs are answered for by the mean of their nodes' rows, and pairs of nodes by the inner product of theirs, by a
+    perceptron, or by one that sees common neighbours. :meth:`build` of a derived class passes its network through
+    :meth:`read_out`.
     """
 
     paper: ClassVar[frozenset[str]] = frozenset()
@@ -47,8 +50,9 @@ class NodeTarget(Target):
         return {**PAPER[experiment(task)], **self.paper_own(task)}
 
     def modern_space(self, task: GraphTask) -> Space:
-        """The choices of :meth:`space` with widths, depths, normalisations and skips that are in use today."""
-        return {**self.space(task), **modern(self, task)}
+        """The choices of :meth:`space`, with widths, depths, norms, skips and decoders that are in use today."""
+        every: Space = {"decoder": DECODERS} if task.kind == "link" else {}
+        return {**self.space(task), **modern(self, task), **every}
 
     def paper_own(self, task: GraphTask) -> Space:
         """The model's own hyperparameters in the paper, or what the model has instead of those of all models."""
@@ -63,14 +67,14 @@ class NodeTarget(Target):
             network: Makes `task.num_outputs` columns for each node, on links hidden ones, as :func:`channels` says.
             task: The task.
             hidden: Number of hidden columns.
-            decoder: 'inner' or 'mlp': how a pair of nodes is scored.
+            decoder: 'inner', 'mlp' or 'overlap': how a pair of nodes is scored.
         """
         if decoder not in DECODERS:
             raise ConfigError(f"got decoder {decoder!r}, expected one of {', '.join(DECODERS)}")
         if task.kind == "graph":
             network.register_forward_hook(_mean_over_nodes, with_kwargs=True)
         if task.kind == "link":
-            return GAE(network, PairMLP(hidden) if decoder == "mlp" else None)
+            return GAE(network, pair_decoder(decoder, hidden))
         return network
 
     def units(self, module: nn.Module) -> Sequence[Units] | None:
@@ -80,8 +84,11 @@ class NodeTarget(Target):
                 return self.ends(module).inside
             encoder = self.ends(module.encoder).within("encoder.")
             decoder = Ends()
-            if isinstance(module.decoder, PairMLP):
+            if isinstance(module.decoder, PairMLP | NeighborOverlap):
                 decoder = child(module, "decoder.mlp")
+            if isinstance(module.decoder, NeighborOverlap):  # reads products and sums side by side
+                name, width = whole(decoder.reads[0]), module.decoder.channels
+                decoder = replace(decoder, reads=(Part(name, 0, width), Part(name, width, 2 * width)))
             return (*encoder.inside, *decoder.inside, shared([encoder], [decoder]))
         except UnknownUnitsError:
             return None
@@ -106,6 +113,13 @@ class PairMLP(nn.Module):
         """Scores (M,) of pairs (2, M) of rows (N, D), through a sigmoid or not."""
         scores: Tensor = self.mlp(z[edge_index[0]] * z[edge_index[1]]).view(-1)
         return scores.sigmoid() if sigmoid else scores
+
+
+def pair_decoder(name: str, channels: int) -> nn.Module | None:
+    """The decoder of PyG's autoencoder with a name of `DECODERS`; None is its inner product."""
+    if name == "inner":
+        return None
+    return PairMLP(channels) if name == "mlp" else NeighborOverlap(channels)
 
 
 def channels(task: GraphTask, hidden: int) -> dict[str, Any]:
@@ -143,8 +157,8 @@ def normalisation(task: GraphTask, norm: str) -> dict[str, Any]:
 
 
 def decoders(task: GraphTask) -> Space:
-    """The choice of a decoder, which links have."""
-    return {"decoder": DECODERS} if task.kind == "link" else {}
+    """The choice of a decoder that sees embeddings alone, which links have."""
+    return {"decoder": ("inner", "mlp")} if task.kind == "link" else {}
 
 
 def is_symmetric(task: GraphTask) -> bool:

@@ -133,7 +133,7 @@ def check_alignment(module: nn.Module, task: GraphTask, units: Sequence[Units], 
         module.load_state_dict(state)
         with torch.no_grad():
             out = forward(module, data)
-            return decode(module, out, data.edge_index) if task.kind == "link" else out
+            return decode(module, out, data.edge_index, data.edge_index) if task.kind == "link" else out
 
     return alignment_error(module.state_dict(), units, outputs, seed=seed)
 

@@ -86,8 +86,8 @@ class LinkKind(TaskKind):
 class Links(Batches):
     """Pairs of nodes, scored by the product of what a model makes of each from the messages of a part.
 
-    A model with a method `decode(z, pairs)` scores pairs by it. The divergence of PyG's variational autoencoder from
-    the prior is added to the loss, in the proportion of PyG's example.
+    A model with a method `decode(z, pairs)` scores pairs by it; one that names `messages` also gets the edges. The
+    divergence of PyG's variational autoencoder from the prior is added to the loss, in the proportion of PyG's example.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ def pair_scores(model: nn.Module, z: Tensor, data: Data, pairs: Tensor) -> Tenso
     """
     if len(z) != data.num_nodes:
         raise InvalidDataError(f"the model gave {len(z)} rows for {data.num_nodes} nodes: give one for each")
-    scores = decode(model, z, pairs)
+    scores = decode(model, z, pairs, data.edge_index)
     if scores.shape != (pairs.size(1),):
         raise InvalidDataError(f"the model's decode gave {tuple(scores.shape)} scores for {pairs.size(1)} pairs")
     return scores

@@ -20,6 +20,7 @@ from gnndiff.targets.base import IMPOSSIBLE, architecture, full_space, of_build,
 from gnndiff.targets.graphdmd import ENERGIES
 from gnndiff.targets.nodes import is_symmetric
 from gnndiff.testing import made
+from gnndiff.zoo.alignment import check_alignment
 from graphtasks import FitConfig, GraphTask, Split
 
 # Targets of series are in test_temporal.py.
@@ -209,7 +210,7 @@ def test_encoders_of_links_have_hidden_columns():
     assert result.runs["parameters"].item() == 77 * 16 + 16 + 16 * 16 + 16
 
 
-@pytest.mark.parametrize("decoder", ["inner", "mlp"])
+@pytest.mark.parametrize("decoder", ["inner", "mlp", "overlap"])
 @pytest.mark.parametrize("name", ["mlp", "gcn", "gat", "sgc", "h2gcn", "dmdgnn"])
 def test_links_are_scored_by_pairs(name, decoder):
     task = graphtasks.load("les-miserables")
@@ -221,13 +222,19 @@ def test_links_are_scored_by_pairs(name, decoder):
     assert z.shape == (77, setting["hidden"])
     pairs = torch.tensor([[0, 3, 5], [1, 2, 5]])
     product = z[pairs[0]] * z[pairs[1]]
-    expected = product.sum(dim=1) if decoder == "inner" else model.decoder.mlp(product).view(-1)
-    torch.testing.assert_close(graphtasks.batches.decode(model, z, pairs), expected)
+    edges = prepared.graph().edge_index
+    scores = graphtasks.batches.decode(model, z, pairs, edges)
+    if decoder == "overlap":
+        expected = model.decoder(z, pairs, edges, sigmoid=False)
+    else:
+        expected = product.sum(dim=1) if decoder == "inner" else model.decoder.mlp(product).view(-1)
+    torch.testing.assert_close(scores, expected)
+    assert check_alignment(model, prepared, target.units(model)) < 1e-5
     assert 0 <= graphtasks.fit(model, prepared, 0, SHORT).test <= 1
 
 
 def test_other_decoders_are_refused():
-    with pytest.raises(ConfigError, match="got decoder 'distance', expected one of inner, mlp"):
+    with pytest.raises(ConfigError, match="got decoder 'distance', expected one of inner, mlp, overlap"):
         built("gcn", graphtasks.load("les-miserables"), decoder="distance")
 
 
