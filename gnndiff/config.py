@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gnndiff.errors import ConfigError
+from gnndiff.names import by_name
 
 
 @dataclass(frozen=True)
@@ -308,10 +309,9 @@ class RunConfig:
         Raises:
             ConfigError: There is no such budget, or a number is too small.
         """
-        if self.budget not in BUDGETS:
-            raise ConfigError(f"no budget is called {self.budget!r}: use one of {', '.join(BUDGETS)}")
+        budget = by_name("budget", self.budget, BUDGETS)
         changes = {name: getattr(self, name) for name in LIMITS if getattr(self, name) is not None}
-        return dataclasses.replace(BUDGETS[self.budget], **changes)
+        return dataclasses.replace(budget, **changes)
 
     @property
     def loading(self) -> dict[str, Any]:

@@ -17,8 +17,9 @@ from rich.table import Table
 from graphtasks.catalogue import FACTS
 from graphtasks.errors import GraphTasksError, InvalidDataError, MissingFilesError, UnknownTaskError
 from graphtasks.options import Check, List, Show, Splits
-from graphtasks.registry import CATALOGUE, available, did_you_mean, find, load
+from graphtasks.registry import CATALOGUE, available, find, load
 from graphtasks.sources.cache import resolve_root
+from graphtasks.spelling import did_you_mean
 from graphtasks.splits import combined_hash, load_splits, save_splits
 from graphtasks.task import KINDS, GraphTask
 

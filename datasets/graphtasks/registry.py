@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,6 +14,7 @@ from graphtasks.errors import FileError, InvalidDataError, UnknownTaskError
 from graphtasks.files import as_path
 from graphtasks.sources import advection, embedded, heterophilous, long_range, ogb, pyg, series, synthetic
 from graphtasks.sources.links import LinkTask
+from graphtasks.spelling import did_you_mean
 from graphtasks.splits import combined_hash, load_splits
 from graphtasks.task import GraphTask, Kind
 
@@ -115,12 +115,6 @@ def available(kind: Kind | None = None) -> list[str]:
     True
     """
     return sorted(name for name, entry in CATALOGUE.items() if kind in (None, entry.kind))
-
-
-def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """A question with the name that is closest to one that is unknown, or nothing."""
-    close = difflib.get_close_matches(name, list(names), n=1)
-    return f"did you mean {close[0]!r}? " if close else ""
 
 
 def find(name: str) -> str:

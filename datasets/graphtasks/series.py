@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from graphtasks.checks import check_edges
 from graphtasks.errors import DataWarning, InvalidDataError
 from graphtasks.metrics import metric as find_metric
 from graphtasks.scale import Scale
+from graphtasks.spelling import did_you_mean
 from graphtasks.splits import PARTS, Split, time_splits
 from graphtasks.task import GraphTask
 
@@ -217,8 +217,7 @@ def _numbers(
     number = {node: i for i, node in enumerate(names)}
     for node in (*nodes, *(node for pair in pairs for node in pair)):
         if node not in number:
-            close = difflib.get_close_matches(str(node), list(map(str, names)), n=1)
-            hint = f"did you mean {close[0]!r}? " if close else ""
+            hint = did_you_mean(str(node), map(str, names))
             raise InvalidDataError(
                 f"the edges of {name!r} name {node!r}, which no column has: {hint}the columns are "
                 f"{', '.join(map(repr, names[:6]))}{', ...' if len(names) > 6 else ''}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gnndiff.errors import ConfigError
+from gnndiff.names import by_name
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,4 @@ def find_budget(name: str) -> FamilyBudget:
     Raises:
         ConfigError: There is none.
     """
-    if name not in BUDGETS:
-        raise ConfigError(f"got budget {name!r}, expected one of {', '.join(BUDGETS)}")
-    return BUDGETS[name]
+    return by_name("budget", name, BUDGETS)

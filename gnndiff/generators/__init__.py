@@ -1,11 +1,11 @@
 """Generators of parameter vectors."""
 
-from gnndiff.errors import ConfigError
 from gnndiff.generators.base import Generator
 from gnndiff.generators.gaussian import Gaussian
 from gnndiff.generators.latent import LatentGenerator
 from gnndiff.generators.latent_diffusion import LatentDiffusion
 from gnndiff.generators.members import KernelDensity, Mixture
+from gnndiff.names import by_name
 
 GENERATORS: dict[str, type[LatentGenerator]] = {
     cls.name: cls for cls in (Gaussian, KernelDensity, Mixture, LatentDiffusion)
@@ -19,9 +19,7 @@ def find(name: str) -> type[LatentGenerator]:
     Raises:
         ConfigError: There is none.
     """
-    if name not in GENERATORS:
-        raise ConfigError(f"no generator is called {name!r}: use one of {', '.join(GENERATORS)}")
-    return GENERATORS[name]
+    return by_name("generator", name, GENERATORS)
 
 
 __all__ = [

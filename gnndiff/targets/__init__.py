@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable
 from functools import cache
@@ -14,6 +13,7 @@ from typing import Any, cast
 from torch import nn
 
 from gnndiff.errors import ConfigError
+from gnndiff.names import by_name
 from gnndiff.targets.base import Space, Target, takes
 from gnndiff.targets.function import FunctionTarget
 from graphtasks.task import Kind
@@ -49,12 +49,7 @@ def find(name: str) -> Target:
     Raises:
         ConfigError: There is none.
     """
-    targets = _all()
-    if name.lower() not in targets:
-        close = difflib.get_close_matches(name.lower(), targets, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise ConfigError(f"no target is called {name!r}: {hint}Use one of {', '.join(sorted(targets))}")
-    return targets[name.lower()]
+    return by_name("target", name.lower(), dict(sorted(_all().items())))
 
 
 def is_registered(target: Target) -> bool:

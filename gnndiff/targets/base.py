@@ -17,6 +17,7 @@ from torch_geometric.transforms import ToUndirected
 
 from dmdgnn.errors import FactorizationError, RankError
 from gnndiff.errors import ConfigError, DamagedFileError
+from gnndiff.names import by_name
 from gnndiff.targets.ranges import Choices, has, is_range
 from gnndiff.targets.units import Units
 from graphtasks import Contender, DivergedError, FitConfig, GraphTask
@@ -163,9 +164,8 @@ def full_space(target: Target, task: GraphTask, which: str = "default") -> Space
         ConfigError: There is no such space.
     """
     spaces = {"modern": target.modern_space, "paper": target.paper_space, "default": target.space}
-    if which not in spaces:
-        raise ConfigError(f"got space {which!r}, expected one of {', '.join(spaces)}")
-    return {**(MODERN_TRAINING if which == "modern" else TRAINING), **spaces[which](task)}
+    own = by_name("space", which, spaces)(task)
+    return {**(MODERN_TRAINING if which == "modern" else TRAINING), **own}
 
 
 def corner(space: Space, end: int) -> dict[str, Any]:

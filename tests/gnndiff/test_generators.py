@@ -133,7 +133,7 @@ def test_too_few_trainings_give_the_gaussian():
 
 
 def test_unknown_names_and_numbers_out_of_range():
-    with pytest.raises(ConfigError, match="'gauss': use one of gaussian, kde"):
+    with pytest.raises(ConfigError, match=r"'gauss': did you mean 'gaussian'\? use one of gaussian, kde"):
         find("gauss")
     zoo = zoo_of(gaussian_vectors(6, 3))
     with pytest.raises(ConfigError, match="scale=-1"):

@@ -293,7 +293,7 @@ BAD = {
     "both": ({"workers": 2, "ray": "local"}, "workers of its own"),
     "cluster": ({"pruner": "median", "ray": "1.2.3.4:6379"}, "give --storage"),
     "grid": ({"sampler": "grid", "space": {"lr": Float(0.1, 0.2)}}, "lr is a range"),
-    "space": ({"space": "large"}, "got space 'large'"),
+    "space": ({"space": "large"}, "no space is called 'large'"),
     "parameters": ({"parameters": "convs.*"}, r"no parameter of the network with \{.*\} matches 'convs.*lins.0.weight"),
     "some networks": ({"parameters": "lins.2.*", "space": {"num_layers": [3, 2]}}, "'num_layers': 2"),
     "zoo": ({"zoo": "rings"}, "no zoo is called 'rings'"),

@@ -122,8 +122,8 @@ def test_recipes_are_as_long_as_the_budget_says(name):
 
 
 def test_an_unknown_zoo_has_a_name():
-    with pytest.raises(ConfigError, match="no zoo is called 'paris': use one of independent, branches, paper"):
-        Run(config.RunConfig(task="karate", budget="mini", zoo="paris"))
+    with pytest.raises(ConfigError, match="no zoo is called 'vienna': use one of independent, branches, paper"):
+        Run(config.RunConfig(task="karate", budget="mini", zoo="vienna"))
 
 
 @pytest.mark.parametrize(("name", "parameters"), [("branches", "all"), ("paper", "last-layer")])

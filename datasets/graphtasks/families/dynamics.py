@@ -9,10 +9,8 @@ from torch_geometric.data import Data
 from torch_geometric.utils import to_undirected
 
 from graphtasks.families.base import Family
-from graphtasks.metrics import METRICS
+from graphtasks.families.generated import node_task
 from graphtasks.sources.advection import advection
-from graphtasks.splits import random_splits
-from graphtasks.task import GraphTask
 
 
 def heat_family(*, members: int = 120, num_nodes: int = 200, seed: int = 0, **options: Any) -> Family:
@@ -36,19 +34,8 @@ def heat_family(*, members: int = 120, num_nodes: int = 200, seed: int = 0, **op
         for _ in range(3):
             states.append(states[-1] + speeds[i] * (walk @ states[-1] - states[-1]))
         x = torch.cat(states[:2], dim=1) + 0.05 * torch.randn(num_nodes, 2, generator=generator)
-        tasks.append(
-            GraphTask(
-                name=f"heat-{i}",
-                kind="node-regression",
-                data=Data(x=x, y=states[3].view(-1), edge_index=edges),
-                splits=random_splits(num_nodes, (0.6, 0.2), count=1, seed=seed + i),
-                metric=METRICS["mse"],
-                directed=False,
-                source="heat equation on a graph",
-                licence="generated",
-                protocol="60/20/20 % of the nodes",
-            )
-        )
+        data = Data(x=x, y=states[3].view(-1), edge_index=edges)
+        tasks.append(node_task(f"heat-{i}", data, metric="mse", source="heat equation on a graph", seed=seed + i))
     conditions = torch.stack([speeds, extra.float()], dim=1)
     return Family(tasks, name="heat-family", conditions=conditions, seed=seed, **options)
 

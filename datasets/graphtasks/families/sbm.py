@@ -10,10 +10,8 @@ from torch_geometric.data import Data
 from torch_geometric.utils import to_undirected
 
 from graphtasks.families.base import Family
+from graphtasks.families.generated import node_task
 from graphtasks.links import link_task, random_link_splits
-from graphtasks.metrics import METRICS
-from graphtasks.splits import random_splits
-from graphtasks.task import GraphTask
 
 
 def block_graph(
@@ -48,16 +46,12 @@ def csbm_family(
     """
     conditions, mean, generator = _drawn(members, num_features, seed)
     tasks = [
-        GraphTask(
-            name=f"csbm-{i}",
-            kind="node",
-            data=block_graph(num_nodes, homophily, degree, noise, mean, generator),
-            splits=random_splits(num_nodes, (0.6, 0.2), count=1, seed=seed + i),
-            metric=METRICS["accuracy"],
-            directed=False,
+        node_task(
+            f"csbm-{i}",
+            block_graph(num_nodes, homophily, degree, noise, mean, generator),
+            metric="accuracy",
             source="contextual stochastic block model (arXiv:1807.09596)",
-            licence="generated",
-            protocol="60/20/20 % of the nodes",
+            seed=seed + i,
         )
         for i, (homophily, degree, noise) in enumerate(conditions.tolist())
     ]

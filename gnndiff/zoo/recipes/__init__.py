@@ -1,6 +1,6 @@
 """Recipes of zoos, by name."""
 
-from gnndiff.errors import ConfigError
+from gnndiff.names import by_name
 from gnndiff.zoo.recipes.base import Recipe, Training
 from gnndiff.zoo.recipes.branches import Branches
 from gnndiff.zoo.recipes.independent import Independent
@@ -17,6 +17,4 @@ def find(name: str) -> Recipe:
     Raises:
         ConfigError: There is none.
     """
-    if name not in RECIPES:
-        raise ConfigError(f"no zoo is called {name!r}: use one of {', '.join(RECIPES)}")
-    return RECIPES[name]
+    return by_name("zoo", name, RECIPES)
