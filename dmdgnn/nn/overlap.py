@@ -12,7 +12,7 @@ class NeighborOverlap(torch.nn.Module):
     r"""Scores of pairs of nodes by their embeddings and by their common neighbours, for PyG's graph autoencoder.
 
     .. math::
-        s(u, v) = \mathrm{MLP} \Big[ \mathbf{z}_u \odot \mathbf{z}_v, \;
+        s(u, v) = \mathbf{z}_u^\top \mathbf{z}_v + \mathrm{MLP} \Big[
         \sum_{w \in \Gamma(u, v)} \frac{\mathbf{z}_w}{\log (1 + d_w)}, \;
         \log (1 + \sum_{w \in \Gamma(u, v)} a(w))_{a \in \{1, 1 / \log (1 + d_w), 1 / d_w\}} \Big]
 
@@ -21,7 +21,8 @@ class NeighborOverlap(torch.nn.Module):
     <https://arxiv.org/abs/2302.00890>`_; the last three numbers are common neighbours, the index of Adamic and Adar,
     and resource allocation.
 
-    A pair that is an edge itself is no path of two edges, so that an edge to predict says nothing about itself.
+    The last layer of the perceptron begins at zero, so that training begins at the inner product. A pair that is an
+    edge itself is no path of two edges, so that an edge to predict says nothing about itself.
 
     Args:
         channels (int): Size of each embedding.
@@ -45,11 +46,14 @@ class NeighborOverlap(torch.nn.Module):
         self.channels = channels
         self.max_paths = max_paths
         hidden_channels = channels if hidden_channels is None else hidden_channels
-        self.mlp = MLP([2 * channels + 3, hidden_channels, 1], norm=None)
+        self.mlp = MLP([channels + 3, hidden_channels, 1], norm=None)
+        self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Reset all learnable parameters."""
         self.mlp.reset_parameters()
+        torch.nn.init.zeros_(self.mlp.lins[-1].weight)
+        torch.nn.init.zeros_(self.mlp.lins[-1].bias)
 
     def forward(self, z: Tensor, edge_index: Tensor, messages: Tensor, sigmoid: bool = True) -> Tensor:
         """Scores (M,) of pairs.
@@ -63,19 +67,19 @@ class NeighborOverlap(torch.nn.Module):
         messages = _simple(messages, len(z))
         degrees = degree(messages[1], len(z)).clamp(min=1).to(z)
         weights = torch.stack([torch.ones_like(degrees), 1 / torch.log1p(degrees), 1 / degrees], dim=1)
-        parts = [
-            torch.cat([z[chosen[0]] * z[chosen[1]], *self._common(z, weights, chosen, messages)], dim=1)
-            for chosen in _chunks(edge_index, messages, len(z), self.max_paths)
-        ]
-        scores: Tensor = self.mlp(torch.cat(parts)).flatten()
+        blocks = _chunks(edge_index, messages, len(z), self.max_paths)
+        common = torch.cat([self._common(z, weights, pairs, messages) for pairs in blocks])
+        products = (z[edge_index[0]] * z[edge_index[1]]).sum(dim=1)
+        scores: Tensor = products + self.mlp(common).flatten()
         return scores.sigmoid() if sigmoid else scores
 
-    def _common(self, z: Tensor, weights: Tensor, pairs: Tensor, messages: Tensor) -> tuple[Tensor, Tensor]:
-        """Weighted sums (M, D) of common neighbours' embeddings, and logarithms (M, 3) of sums of their weights."""
+    def _common(self, z: Tensor, weights: Tensor, pairs: Tensor, messages: Tensor) -> Tensor:
+        """Weighted sums of common neighbours' embeddings, and logarithms of sums of their weights: (M, D + 3)."""
         place, node = _common_neighbors(pairs, messages, len(z))
         count = pairs.size(1)
         sums = scatter(weights[node, 1:2] * z[node], place, dim=0, dim_size=count, reduce="sum")
-        return sums, torch.log1p(scatter(weights[node], place, dim=0, dim_size=count, reduce="sum"))
+        counts = scatter(weights[node], place, dim=0, dim_size=count, reduce="sum")
+        return torch.cat([sums, torch.log1p(counts)], dim=1)
 
 
 def common_neighbors(pairs: Tensor, edge_index: Tensor, num_nodes: int) -> tuple[Tensor, Tensor]:

@@ -86,9 +86,8 @@ class NodeTarget(Target):
             decoder = Ends()
             if isinstance(module.decoder, PairMLP | NeighborOverlap):
                 decoder = child(module, "decoder.mlp")
-            if isinstance(module.decoder, NeighborOverlap):  # reads products and sums side by side
-                name, width = whole(decoder.reads[0]), module.decoder.channels
-                decoder = replace(decoder, reads=(Part(name, 0, width), Part(name, width, 2 * width)))
+            if isinstance(module.decoder, NeighborOverlap):  # reads counts beside sums of rows
+                decoder = replace(decoder, reads=(Part(whole(decoder.reads[0]), 0, module.decoder.channels),))
             return (*encoder.inside, *decoder.inside, shared([encoder], [decoder]))
         except UnknownUnitsError:
             return None

@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch_geometric.nn import GAE, GCNConv
+from torch_geometric.nn import GAE, GCNConv, InnerProductDecoder
 from torch_geometric.utils import from_networkx, to_undirected
 
 from dmdgnn.nn import NeighborOverlap, common_neighbors
@@ -38,10 +38,11 @@ def test_common_neighbors_follow_directions() -> None:
 def test_weights_are_the_indices_of_the_literature() -> None:
     graph = random_graph(3)
     edges, pairs = from_networkx(graph).edge_index, torch.combinations(torch.arange(9)).mT
+    seen = []
     decoder = NeighborOverlap(2)
-    decoder.mlp.forward = lambda features: features[:, -3:]  # type: ignore[method-assign]
-    found = decoder(torch.zeros(9, 2), pairs, edges, sigmoid=False).view(-1, 3).expm1()
-    for row, (u, v) in zip(found, pairs.mT.tolist(), strict=True):
+    decoder.mlp.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0][:, -3:].expm1()))
+    decoder(torch.zeros(9, 2), pairs, edges)
+    for row, (u, v) in zip(seen[0], pairs.mT.tolist(), strict=True):
         common = [graph.degree[w] for w in nx.common_neighbors(graph, u, v)]
         expected = [len(common), sum(1 / math.log1p(d) for d in common), sum(1 / d for d in common)]
         assert row.tolist() == pytest.approx(expected, abs=1e-5)
@@ -56,10 +57,23 @@ def test_an_edge_says_nothing_about_itself() -> None:
         assert torch.equal(a, b)
 
 
+def test_training_begins_at_the_inner_product() -> None:
+    edges, pairs = from_networkx(random_graph(5)).edge_index, torch.combinations(torch.arange(9)).mT
+    z = torch.randn(9, 4)
+    torch.testing.assert_close(NeighborOverlap(4)(z, pairs, edges), InnerProductDecoder()(z, pairs))
+
+
+def trained(channels: int, **options: int) -> NeighborOverlap:
+    """A decoder whose perceptron is not at its beginning."""
+    decoder = NeighborOverlap(channels, **options)
+    torch.nn.init.normal_(decoder.mlp.lins[-1].weight)
+    return decoder
+
+
 def test_scores_are_the_same_in_any_blocks_and_symmetric() -> None:
     edges, pairs = from_networkx(random_graph(5)).edge_index, torch.combinations(torch.arange(9)).mT
     z = torch.randn(9, 4)
-    whole, parts = NeighborOverlap(4), NeighborOverlap(4, max_paths=3)
+    whole, parts = trained(4), NeighborOverlap(4, max_paths=3)
     parts.load_state_dict(whole.state_dict())
     torch.testing.assert_close(whole(z, pairs, edges), parts(z, pairs, edges))
     torch.testing.assert_close(whole(z, pairs, edges), whole(z, pairs.flip(0), edges))
@@ -67,7 +81,7 @@ def test_scores_are_the_same_in_any_blocks_and_symmetric() -> None:
 
 def test_gradients() -> None:
     edges, pairs = from_networkx(random_graph(5)).edge_index, torch.combinations(torch.arange(9)).mT
-    decoder = NeighborOverlap(3).double()
+    decoder = trained(3).double()
     z = torch.randn(9, 3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda z: decoder(z, pairs, edges), z)
 
