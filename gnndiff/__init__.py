@@ -41,6 +41,7 @@ _MODULES = {
     "Target": "gnndiff.targets",
     "Zoo": "gnndiff.zoo",
     "ZooError": "gnndiff.errors",
+    "__version__": "dmdgnn",
     "available": "gnndiff.targets",
     "bench": "gnndiff.benchmark.bench",
     "register": "gnndiff.targets",

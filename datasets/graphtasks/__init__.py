@@ -145,6 +145,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("dmdgnn").__version__
     if name in ("from_data", "from_folder"):
         return getattr(import_module("graphtasks.task").GraphTask, name)
     if name in _HOME:
