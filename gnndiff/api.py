@@ -11,6 +11,7 @@ from torch import nn
 
 from gnndiff.config import RunConfig
 from gnndiff.errors import ConfigError
+from gnndiff.report.html import keep_report
 from gnndiff.results import Results
 from gnndiff.runs.folder import Run
 from gnndiff.stages import run_all
@@ -83,4 +84,6 @@ def run(
     opened = Run(config, target=own_target, task=own_task, space=space)
     opened.create()
     with opened.locked():
-        return Results(opened.folder, run_all(opened))
+        data = run_all(opened)
+        keep_report(opened)
+    return Results(opened.folder, data)

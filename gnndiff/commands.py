@@ -26,12 +26,14 @@ def run(config: Config = RunConfig()) -> None:  # noqa: B008 - frozen
 
     The same command on the same folder goes on where it stopped.
     """
+    from gnndiff.report.html import keep_report
     from gnndiff.report.table import print_results
     from gnndiff.stages import run_all
 
     opened = _open(config, create=True)
     with opened.locked():
         print_results(run_all(opened))
+        print(f"report: {keep_report(opened)}", file=sys.stderr)
 
 
 @app.command
@@ -77,6 +79,26 @@ def show(folder: Positional[Path]) -> None:
     from gnndiff.runs.record import read_results
 
     print_results(read_results(folder))
+
+
+@app.command
+def report(
+    folder: Positional[Path], out: Path | None = None, model: str | None = None, root: Path | None = None
+) -> None:
+    """Write the report of a finished run, one HTML file that needs no network.
+
+    Args:
+        folder: The run folder.
+        out: The file to write; by default report.html in the run folder.
+        model: FILE.py:NAME of the run's target, where it was one of your own.
+        root: Folder of raw data files.
+    """
+    from gnndiff.report.html import write_report
+    from gnndiff.resolve import find_target
+    from gnndiff.runs.folder import Run
+
+    opened = Run.load(folder, target=None if model is None else find_target(model), root=root)
+    print(write_report(opened, out))
 
 
 @app.command

@@ -22,6 +22,7 @@ from graphtasks.ledger import Ledger
 from graphtasks.metrics import metric as find_metric
 from graphtasks.parallel import sensible_threads
 from graphtasks.parallel import threads as limited
+from graphtasks.report import check_ours, write_page
 from graphtasks.splits import Part
 from graphtasks.task import GraphTask
 from graphtasks.training import FitResult
@@ -105,6 +106,7 @@ def compare(
         path: A JSONL file to which each training is appended as it ends. Trainings that are there already are not run
             again: those of the same task, data, protocol, metric, split, contender, version, setting, seed and training
             configuration. One process at a time writes to it. A file of anything else is refused and stays as it is.
+            Beside it, with the ending .html, the report of :meth:`Comparison.to_html` is written.
         callback: Called with each new row once it is written, not with those that were there already.
         metrics: Names of further metrics of the test scores, see :meth:`Comparison.under`. Settings and epochs are
             chosen by the task's metric alone. Runs at `path` that lack one of them are run again.
@@ -126,6 +128,9 @@ def compare(
     splits = None if splits is None else list(map(int, splits))
     config = config or FitConfig()
     _check(contenders, tasks, splits, seeds, trials, config, tuning_splits, tuning_seeds, metrics)
+    report = None if path is None else Path(path).with_suffix(".html")
+    if report is not None:
+        check_ours(report)
     with Ledger(path, callback) as ledger:
         for task in tasks:
             prepared: OrderedDict[tuple[int, str], GraphTask] = OrderedDict()
@@ -138,7 +143,10 @@ def compare(
                         [(split, seed) for split in tuning_splits for seed in tuning_seeds],
                         seconds,
                     )
-    return Comparison.from_rows(ledger.rows)
+    comparison = Comparison.from_rows(ledger.rows)
+    if report is not None:
+        write_page(report, comparison.to_html())
+    return comparison
 
 
 @dataclass(frozen=True, eq=False)

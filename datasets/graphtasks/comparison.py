@@ -170,6 +170,12 @@ class Comparison:
         """
         return text.latex(self.runs)
 
+    def to_html(self) -> str:
+        """A page with a chart, means and paired differences for each task, in one file that needs no network."""
+        from graphtasks.runs.html import html
+
+        return html(self.runs)
+
     def to_csv(self, path: str | Path) -> None:
         """Write the runs, one line each and with all digits, such that :meth:`read` gives them back.
 
