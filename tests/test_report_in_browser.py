@@ -56,7 +56,7 @@ def test_report(width: int, tmp_path: Path) -> None:
     path.write_text(page("A title", "A sentence.", [Section("A part", parts)]).replace("</body>", PROBE + "</body>"))
     light = probed(path, tmp_path / "light", width)
     dark = probed(path, tmp_path / "dark", width, "--blink-settings=preferredColorScheme=0")
-    assert light["width"] == dark["width"] == 0
+    assert max(light["width"], dark["width"]) <= 0  # type: ignore[type-var]
     assert light["before"] == ["9.5 %", "-", "10.2 %", "-3 %"]
     assert light["up"] == ["-3 %", "9.5 %", "10.2 %", "-"]
     assert light["down"] == ["10.2 %", "9.5 %", "-3 %", "-"]

@@ -1,0 +1,66 @@
+"""The report of a run."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gnndiff import Run
+from gnndiff.cli import main
+from gnndiff.report.html import REPORT, keep_report, report
+from gnndiff.report.verdict import verdict
+
+
+def test_sections(finished: Run) -> None:
+    text = report(finished)
+    titles = re.findall("<h2>(.*?)</h2>", text)
+    expected = ["What to take from it", "Rows", "Score by hyperparameter", "Networks", "Where these numbers come from"]
+    assert [title for title in titles if title in expected] == expected
+    assert text.count("<svg") >= 4
+    for row in ("coarse_winner", "generated_best", "checkpoint_soup"):
+        assert f"<td>{row}</td>" in text
+
+
+def test_command(finished: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "own.html"
+    main(["report", str(finished.folder), "--out", str(out)])
+    assert capsys.readouterr().out.strip() == str(out)
+    assert "<h1>" in out.read_text()
+
+
+def test_an_earlier_report_stays_and_one_of_others_too(finished: Run, tmp_path: Path) -> None:
+    assert keep_report(finished) == finished.folder / REPORT
+    written = (finished.folder / REPORT).stat().st_mtime_ns
+    assert keep_report(finished).stat().st_mtime_ns == written
+    mine = tmp_path / "mine.html"
+    mine.write_text("mine")
+    with pytest.raises(SystemExit):
+        main(["report", str(finished.folder), "--out", str(mine)])
+    assert mine.read_text() == "mine"
+
+
+def results(metric: str, best: float, winner: float, std: float, made: float, kept: float) -> dict[str, Any]:
+    def row(name: str, test: float, n: int = 1, std: float = 0.0) -> dict[str, Any]:
+        return {"name": name, "val": {"mean": test}, "test": {"mean": test, "std": std, "n": n}}
+
+    rows = [row("coarse_winner", winner, 3, std), row("checkpoint_soup", kept), row("generated_best", made)]
+    return {"metric": metric, "rows": rows, "best": {"row": "checkpoint_soup", "val": best, "test": best}}
+
+
+def test_words_follow_from_numbers() -> None:
+    lines = verdict(results("accuracy", 0.9, 0.85, 0.01, 0.88, 0.9))
+    assert lines[1].startswith("Its test score is 5.00 points above")
+    assert "more than twice" in lines[1]
+    assert lines[2].endswith("the former is behind the latter by 2.00 points.")
+    close = verdict(results("accuracy", 0.86, 0.85, 0.01, 0.9, 0.9))
+    assert "less than twice" in close[1]
+    assert close[2].endswith("equal to the latter.")
+
+
+def test_words_know_that_errors_are_better_when_small() -> None:
+    lines = verdict(results("mse", 0.5, 0.9, 0.1, 0.4, 0.5))
+    assert lines[1].startswith("Its test score is 0.4 above")
+    assert lines[2].endswith("ahead of the latter by 0.1.")
