@@ -31,7 +31,7 @@ document.title = JSON.stringify(found);
 
 
 def probed(path: Path, profile: Path, width: int, *options: str) -> dict[str, object]:
-    """What a script finds on a page in a window of a width."""
+    """Findings of a script on a page in a window of a width."""
     assert CHROMIUM is not None
     quiet = ("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync")
     command = [CHROMIUM, "--headless", "--no-sandbox", *quiet, f"--user-data-dir={profile}", "--enable-logging=stderr"]

@@ -29,7 +29,7 @@ from graphtasks import GraphTasksError
 
 NAMED = (GNNDiffError, GraphTasksError)
 # Made again with other times, or not at all.
-TIMED = {"config.json", "stages.json", "results.json", "search.db", "zoo/index.jsonl", ".lock"}
+TIMED = {"config.json", "stages.json", "results.json", "search.db", "zoo/index.jsonl", ".lock", "report.html"}
 
 
 def config(folder, **changes):

@@ -57,12 +57,12 @@ def chart(series: Sequence[Series], *, x: str, y: str, log_x: bool = False, log_
     """A chart of points and lines over two axes.
 
     Args:
-        series: What it shows.
+        series: Its points.
         x: Title of the horizontal axis, with its unit.
         y: Title of the vertical axis, with its unit.
         log_x: Logarithmic horizontal axis, which leaves out what is not positive.
         log_y: The same for the vertical axis.
-        name: What the chart shows, for those who hear the page.
+        name: Description of the chart, for those who hear the page.
     """
     shown = [
         [(a, b, text) for a, b, text in _points(each) if (a > 0 or not log_x) and (b > 0 or not log_y)]
@@ -89,9 +89,9 @@ def intervals(rows: Sequence[Interval], *, x: str, name: str = "") -> str:
     """A row with a dot and a bar for each mean and its interval, from the top.
 
     Args:
-        rows: What it shows.
+        rows: Its rows.
         x: Title of the axis, with its unit.
-        name: What the chart shows, for those who hear the page.
+        name: Description of the chart, for those who hear the page.
     """
     left, step = 14 + 7 * max((len(row.name) for row in rows), default=0), 22
     bottom = TOP + step * len(rows)

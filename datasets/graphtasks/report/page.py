@@ -35,7 +35,7 @@ def page(title: str, lead: str, sections: Sequence[Section]) -> str:
     Args:
         title: The title.
         lead: The sentence under it.
-        sections: What it holds.
+        sections: Its sections.
     """
     style, script = ((files(__package__) / name).read_text("utf-8") for name in ("style.css", "sort.js"))
     body = "\n".join(
