@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
+import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,8 +23,11 @@ from graphtasks.files import explained, sha256, sync_folder, write_bytes, write_
 
 __all__ = [
     "SEAL",
+    "check_folder",
+    "check_place",
     "check_seal",
     "digest",
+    "is_partial",
     "new_folder",
     "read_checked",
     "read_json",
@@ -37,6 +42,8 @@ __all__ = [
 
 SEAL = "hashes.json"
 """The file of a folder that has the hashes of all its other files."""
+
+_PARTIAL = re.compile(r"\.[0-9a-f]{12}\.part")
 
 
 def digest(value: Any) -> str:
@@ -106,35 +113,63 @@ def check_seal(folder: Path) -> list[str]:
     return missing
 
 
+def is_partial(path: Path) -> bool:
+    """Whether a process that was killed within a write left a file or folder."""
+    return _PARTIAL.fullmatch(path.name) is not None
+
+
+def check_folder(path: Path) -> None:
+    """Raise `RunFolderError` where something else than a folder has the name of one."""
+    if os.path.lexists(path) and not path.is_dir():
+        raise RunFolderError(f"{path} is no folder and not from here, so it is left as it is: move it elsewhere")
+
+
+def check_place(path: Path, files: Collection[str]) -> None:
+    """Check that a folder of some files may be made, or replaced where it is there.
+
+    Args:
+        path: The folder.
+        files: Names of its files but the seal, below the folder.
+
+    Raises:
+        RunFolderError: A file has its name, or it has files of somebody else.
+    """
+    check_folder(path)
+    own = {Path(name) for name in (SEAL, *files)}
+    own |= {folder for name in own for folder in name.parents}
+    for file in sorted(path.rglob("*")):
+        if file.relative_to(path) not in own and not is_partial(file):
+            raise RunFolderError(f"{file} is not from here, so {path} is left as it is: move it elsewhere")
+
+
 @contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
+def new_folder(path: Path, files: Collection[str]) -> Iterator[Path]:
     """A folder that appears under its name as a whole, with its seal, or not at all, in the place of one that is there.
 
-    Its files reach the disk before it gets the name. A folder with other files than the new one's is left as it is.
+    Its files reach the disk before it gets the name. A folder with other files is left as it is, and a link stays one.
+
+    Args:
+        path: The folder.
+        files: Names of all files that it may have but the seal, below the folder.
 
     Raises:
         RunFolderError: There is a folder with files of somebody else.
     """
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    with explained(partial, "write"):
-        partial.mkdir()
-    yield partial
+    check_place(path, files)
     with explained(path, "write"):
-        seal(partial)
-        _check_ours(path, partial)
-        for folder, _, _ in os.walk(partial):
-            sync_folder(Path(folder))
-        shutil.rmtree(path, ignore_errors=True)
-        os.replace(partial, path)
-        sync_folder(path.parent)
-
-
-def _check_ours(path: Path, new: Path) -> None:
-    """Raise `RunFolderError` where a folder has files that the new one in its place has not."""
-    names = {file.relative_to(new) for file in new.rglob("*")}
-    for file in sorted(path.rglob("*")):
-        if file.relative_to(path) not in names and not file.name.endswith(".part"):
-            shutil.rmtree(new, ignore_errors=True)
-            raise RunFolderError(f"{file} is not from here, so {path} is left as it is: move it elsewhere")
+        path = Path(path).resolve()
+        partial = path.with_name(f".{secrets.token_hex(6)}.part")
+        partial.mkdir()
+    try:
+        yield partial
+        with explained(path, "write"):
+            seal(partial)
+            check_place(path, files)
+            for folder, _, _ in os.walk(partial):
+                sync_folder(Path(folder))
+            shutil.rmtree(path, ignore_errors=True)
+            os.replace(partial, path)
+            sync_folder(path.parent)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise

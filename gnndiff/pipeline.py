@@ -174,6 +174,11 @@ class GNNDiffPipeline:
             ) from error
 
 
+def files_of(generator: type[LatentGenerator]) -> tuple[str, ...]:
+    """Names of the files of a pipeline with a generator, below its folder."""
+    return (INDEX, BUFFERS, *generator.files)
+
+
 def _holds_pipeline(folder: Path) -> bool:
     try:
         return bool(read_json(folder / INDEX).get("_class_name") == GNNDiffPipeline.__name__)

@@ -20,6 +20,7 @@ from gnndiff.family.generator import FamilyGenerator
 from gnndiff.family.graph_encoder import GraphEncoder
 from gnndiff.family.networks import Networks
 from gnndiff.files import check_seal, new_folder, read_json, write_json, write_tensors
+from gnndiff.generators import LatentDiffusion
 from gnndiff.generators.modules import UNREADABLE, loaded
 from gnndiff.targets import Target, find
 from graphtasks import GraphTask, random_splits
@@ -189,7 +190,7 @@ class FamilyPipeline:
         Raises:
             RunFolderError: The folder holds something else.
         """
-        with new_folder(Path(folder)) as partial:
+        with new_folder(Path(folder), (INDEX, WEIGHTS, *LatentDiffusion.files)) as partial:
             self.generator.diffusion.save_pretrained(partial)
             facts = {"scale": self.generator.regression.scale, "residual": self.generator.residual}
             encoder = None if self.encoder is None else self.encoder.config

@@ -16,8 +16,8 @@ from gnndiff.family.conditions import check_condition
 from gnndiff.family.config import FamilyBudget, find_budget
 from gnndiff.family.rows import FamilyResults
 from gnndiff.family.stages import Stages
-from gnndiff.files import digest, read_checked, write_checked
-from gnndiff.runs.lock import is_partial, locked
+from gnndiff.files import digest, is_partial, read_checked, write_checked
+from gnndiff.runs.lock import locked
 from gnndiff.runs.record import CONFIG
 from gnndiff.targets import Target, as_target, find
 from gnndiff.targets.base import Space, check_kind

@@ -6,7 +6,7 @@ import os
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from safetensors.torch import load_file
@@ -38,6 +38,9 @@ class LatentGenerator(Generator):
     After :meth:`fit`, `autoencoder` and `facts` are there. The latter tell the reader how well whole trainings that
     were left out are described.
     """
+
+    files: ClassVar[tuple[str, ...]] = ("parameters/config.json", f"parameters/{WEIGHTS}")
+    """Names of the files that :meth:`save_pretrained` writes, below the folder."""
 
     autoencoder: ParameterAutoencoder
     standardised: Standardised

@@ -45,6 +45,12 @@ class LatentDiffusion(LatentGenerator):
     """
 
     name = "latent-diffusion"
+    files = (
+        *LatentGenerator.files,
+        "scheduler/scheduler_config.json",
+        "denoiser/config.json",
+        f"denoiser/{WEIGHTS}",
+    )
 
     denoiser: Denoiser
     scheduler: Any

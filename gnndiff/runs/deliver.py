@@ -16,6 +16,7 @@ from gnndiff.files import check_seal, new_folder, read_json, write_json, write_t
 
 WEIGHTS = "model.safetensors"
 FACTS = "best.json"
+FILES = (WEIGHTS, FACTS)
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Best:
         Raises:
             RunFolderError: The folder has files of somebody else, which stay as they are.
         """
-        with new_folder(Path(folder)) as partial:
+        with new_folder(Path(folder), FILES) as partial:
             write_tensors(partial / WEIGHTS, self.state_dict)
             facts = {"setting": self.setting, "val": self.val, "test": self.test, "row": self.row, **self.facts}
             write_json(partial / FACTS, facts)

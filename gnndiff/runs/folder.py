@@ -20,11 +20,11 @@ from torch import nn
 from gnndiff.config import Budget, Method, RunConfig
 from gnndiff.errors import ConfigError, DamagedFileError, RunFolderError
 from gnndiff.evaluation import Evaluator
-from gnndiff.files import digest, write_checked
+from gnndiff.files import digest, is_partial, write_checked
 from gnndiff.generators import find as find_generator
 from gnndiff.probe import Probe, check_selection, probe
 from gnndiff.resolve import canonical, find_target, find_task, is_reference
-from gnndiff.runs.lock import is_partial, locked
+from gnndiff.runs.lock import locked
 from gnndiff.runs.record import (
     CONFIG,
     Finished,

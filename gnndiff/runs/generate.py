@@ -13,13 +13,15 @@ from gnndiff.errors import DamagedFileError
 from gnndiff.files import SEAL, new_folder, write_tensors
 from gnndiff.generators import find
 from gnndiff.generators.conditions import ZooConditions
-from gnndiff.pipeline import GNNDiffPipeline
+from gnndiff.pipeline import GNNDiffPipeline, files_of
 from gnndiff.progress import progress
 from gnndiff.runs.collect import load_zoo
 from gnndiff.runs.folder import Run
 from gnndiff.scores import best, order
 from gnndiff.targets.base import check_setting, training_names
 from graphtasks import Metric
+
+CANDIDATES = "candidates.safetensors"
 
 
 def train(run: Run) -> None:
@@ -29,7 +31,7 @@ def train(run: Run) -> None:
     run.require("collect")
     with (
         run.timed("train", [f"generator/{SEAL}"]),
-        new_folder(run.folder / "generator") as folder,
+        new_folder(run.folder / "generator", files_of(find(run.config.generator))) as folder,
         progress("train", diffusion.REPORTS, quiet=run.config.quiet) as advance,
     ):
         zoo = load_zoo(run)
@@ -79,7 +81,10 @@ def generate(run: Run) -> None:
     """Draw candidates, score them by validation, and save them in the folder `generated`."""
     run.require("train")
     metric = run.task.metric
-    with run.timed("generate", [f"generated/{SEAL}"]), new_folder(run.folder / "generated") as folder:
+    with (
+        run.timed("generate", [f"generated/{SEAL}"]),
+        new_folder(run.folder / "generated", [CANDIDATES]) as folder,
+    ):
         pipeline = GNNDiffPipeline.from_pretrained(run.folder / "generator")
         check_setting(
             pipeline.info["setting"],
@@ -98,13 +103,13 @@ def generate(run: Run) -> None:
                 vals.append(torch.tensor(evaluator.scores(states, "val"), dtype=torch.float64))
                 top = best((float(val) for each in vals for val in each), metric)
                 advance(f"best validation {metric.format(top)}")
-        write_tensors(folder / "candidates.safetensors", {"latents": torch.stack(latents), "vals": torch.stack(vals)})
+        write_tensors(folder / CANDIDATES, {"latents": torch.stack(latents), "vals": torch.stack(vals)})
 
 
 def load_candidates(run: Run) -> Candidates:
     """Candidates that :func:`generate` saved."""
     run.require("generate")
-    path = run.folder / "generated" / "candidates.safetensors"
+    path = run.folder / "generated" / CANDIDATES
     try:
         return Candidates(**load_file(path), metric=run.task.metric)
     except (OSError, TypeError, SafetensorError) as error:

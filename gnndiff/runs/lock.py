@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,13 +11,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from gnndiff.errors import RunFolderError
-
-_PARTIAL = re.compile(r"\.[0-9a-f]{12}\.part")
-
-
-def is_partial(path: Path) -> bool:
-    """Whether a process that was killed within a write left a file."""
-    return _PARTIAL.fullmatch(path.name) is not None
+from gnndiff.files import is_partial
+from graphtasks.files import explained
 
 
 @contextmanager
@@ -33,14 +28,18 @@ def locked(folder: Path) -> Iterator[None]:
         yield
         return
     lock = FileLock(folder / ".lock")
+    with explained(folder / ".lock", "lock"):
+        try:
+            lock.acquire(blocking=False)
+        except Timeout as error:
+            raise RunFolderError(f"another process works in {folder}: wait for it, or stop it") from error
     try:
-        lock.acquire(blocking=False)
-    except Timeout as error:
-        raise RunFolderError(f"another process works in {folder}: wait for it, or stop it") from error
-    try:
-        for path in folder.rglob(".*.part"):
-            if is_partial(path):
-                path.unlink(missing_ok=True)
+        with explained(folder, "tidy up"):
+            for path in [path for path in folder.rglob(".*.part") if is_partial(path)]:
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink(missing_ok=True)
         yield
     finally:
         lock.release()

@@ -18,9 +18,14 @@ from hypothesis import HealthCheck, given, settings
 from faults import FAULTS, flipped, listing, names, small_disk
 from gnndiff import GNNDiffError, GNNDiffPipeline, Results, Run, RunConfig, cli
 from gnndiff.errors import ConfigError, DamagedFileError, RunFolderError
+from gnndiff.files import SEAL
+from gnndiff.generators import LatentDiffusion
 from gnndiff.generators.denoiser import Denoiser
 from gnndiff.generators.modules import loaded
+from gnndiff.pipeline import files_of
+from gnndiff.runs import deliver
 from gnndiff.runs.deliver import Best
+from gnndiff.runs.generate import CANDIDATES
 from gnndiff.search import finished_trials, search
 from gnndiff.stages import STAGES, run_all
 from gnndiff.targets.base import check_setting
@@ -424,3 +429,57 @@ def test_a_run_searched_in_a_storage_asks_for_it(tmp_path):
     assert alone.finished("search")
     with pytest.raises(ConfigError, match="GNNDIFF_STORAGE"):
         finished_trials(alone, "search")
+
+
+def test_folders_hold_what_they_are_said_to(whole, copy):
+    """The lists of files by which those of somebody else are found."""
+    for name, files in (("best", deliver.FILES), ("generated", [CANDIDATES]), ("generator", files_of(LatentDiffusion))):
+        assert listing(copy / name).keys() == {*files, SEAL}
+
+
+@pytest.mark.parametrize("part", ["generator", "generated", "best"])
+def test_files_of_somebody_else_are_refused_before_anything_is_computed(part, copy, monkeypatch):
+    monkeypatch.setattr(Run, "threaded", lambda run: pytest.fail("something is computed"))
+    for damage in ("stray", "alone", "file"):
+        if damage == "alone":
+            shutil.rmtree(copy / part)
+            (copy / part).mkdir()
+        own = copy / part / "mine.txt"
+        if damage == "file":
+            shutil.rmtree(copy / part)
+            own = copy / part
+        own.write_text("mine")
+        (copy / "stages.json").unlink(missing_ok=True)
+        with pytest.raises(RunFolderError, match="move it elsewhere"):
+            go(copy)
+        assert own.read_text() == "mine"
+
+
+def test_folders_beside_ours_stay_as_they_are(whole, copy, tmp_path):
+    """Folders that are written have no name that somebody else may have chosen."""
+    for part in ("generator", "generated", "best"):
+        shutil.rmtree(copy / part)
+        (copy / f"{part}.partial").mkdir()
+        (copy / f"{part}.partial" / "mine.txt").write_text("mine")
+    assert outcome(copy, whole[1]) == "same"
+    for part in ("generator", "generated", "best"):
+        assert (copy / f"{part}.partial" / "mine.txt").read_text() == "mine"
+
+
+def test_links_to_folders_stay_links(whole, copy, tmp_path):
+    """A stage that another disk was linked in for writes there."""
+    for part in ("generator", "best"):
+        (copy / part).rename(tmp_path / part)
+        (copy / part).symlink_to(tmp_path / part)
+        (tmp_path / part / SEAL).unlink()
+    assert outcome(copy, whole[1]) == "same"
+    assert (copy / "best").is_symlink()
+    assert (tmp_path / "best" / SEAL).is_file()
+
+
+def test_what_a_killed_write_left_is_removed(whole, copy):
+    (copy / ".0123456789ab.part").mkdir()
+    (copy / "zoo" / ".0123456789ab.part").write_text("a half")
+    (copy / "results.json").unlink()
+    assert outcome(copy, whole[1]) == "same"
+    assert not list(copy.rglob("*.part"))
