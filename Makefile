@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint gpu clean
+.PHONY: run test lint docs gpu clean
 
 run: $(VENV)/.installed
 	$(BIN)/gnndiff run --task digits --model gcn
@@ -17,11 +17,14 @@ lint: $(VENV)/.linters
 	$(BIN)/mypy
 	$(BIN)/python tools/prose.py
 
+docs: $(VENV)/.docs
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+
 gpu: $(VENV)/.installed
 	$(BIN)/python benchmarks/gpu.py
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist docs/_build .pytest_cache .mypy_cache .ruff_cache
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -30,4 +33,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 $(VENV)/.linters: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	touch $@
+
+$(VENV)/.docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[docs]"
 	touch $@

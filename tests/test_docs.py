@@ -37,6 +37,14 @@ def test_blocks_of_the_method_run_in_order(tmp_path, monkeypatch):
     assert (tmp_path / "error.png").stat().st_size > 0
 
 
+def test_blocks_of_the_quick_start_run_in_order(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = names_of((ROOT / "docs" / "quickstart.md").read_text())
+    assert 0 <= names["result"].test <= 1
+    assert (tmp_path / "runs" / "club" / "report.html").is_file()
+    assert list(names["table"].summary()["count"]) == [3, 3]
+
+
 def test_blocks_of_the_series_run_in_order_and_find_what_the_page_says(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = names_of(SERIES)
