@@ -13,7 +13,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "datasets")]
 from dmdgnn import __version__  # noqa: E402
 
 project = "dmdgnn"
-author = "the dmdgnn contributors"
+author = copyright = "the dmdgnn contributors"
 release = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 exclude_patterns = ["_build"]

@@ -47,7 +47,7 @@ def report(run: Run) -> str:
     results = read_results(run.folder)
     score = metric(results["metric"])
     sections = [
-        Section("What to take from it", [paragraph(line) for line in verdict(results)]),
+        Section("In words", [paragraph(line) for line in verdict(results)]),
         Section("Rows", _rows(results, score)),
         Section("Likeness to checkpoints", _audit(results)),
         Section("Calibration", _calibration(results)),

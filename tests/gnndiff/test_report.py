@@ -17,7 +17,7 @@ from gnndiff.report.verdict import verdict
 def test_sections(finished: Run) -> None:
     text = report(finished)
     titles = re.findall("<h2>(.*?)</h2>", text)
-    expected = ["What to take from it", "Rows", "Score by hyperparameter", "Networks", "Where these numbers come from"]
+    expected = ["In words", "Rows", "Score by hyperparameter", "Networks", "Where these numbers come from"]
     assert [title for title in titles if title in expected] == expected
     assert text.count("<svg") >= 4
     for row in ("coarse_winner", "generated_best", "checkpoint_soup"):
