@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from json import dumps
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -69,16 +70,39 @@ def compare(config: Config = RunConfig()) -> None:  # noqa: B008 - frozen
 
 
 @app.command
-def show(folder: Positional[Path]) -> None:
+def show(folder: Positional[Path], json: bool = False) -> None:
     """Print the table of a finished run.
 
     Args:
         folder: The run folder. It is only read.
+        json: Print results.json instead, for programs.
     """
     from gnndiff.report.table import print_results
     from gnndiff.runs.record import read_results
 
-    print_results(read_results(folder))
+    results = read_results(folder)
+    if json:
+        print(dumps(results))
+    else:
+        print_results(results)
+
+
+@app.command
+def runs(folder: Positional[Path] = Path("runs"), json: bool = False) -> None:
+    """List the runs in a folder: how far each got, and what it delivers.
+
+    Args:
+        folder: The folder that holds run folders. It is only read.
+        json: Print a JSON array instead, for programs.
+    """
+    from gnndiff.report.runs import list_runs
+    from gnndiff.report.table import print_runs
+
+    found = list_runs(folder)
+    if json:
+        print(dumps(found))
+    else:
+        print_runs(found)
 
 
 @app.command

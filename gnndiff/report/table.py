@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -31,3 +32,17 @@ def print_results(results: dict[str, Any]) -> None:
     )
     stages = ", ".join(f"{stage['name']} {stage['seconds']:.0f} s" for stage in results["stages"])
     console.print(f"{stages}; {results['threads']} threads on {results['device']}")
+
+
+def print_runs(runs: Sequence[Mapping[str, Any]]) -> None:
+    """Print the list of runs of a folder."""
+    table = Table(box=None)
+    for column in ("folder", "task", "model", "state", "delivers", "validation", "test"):
+        table.add_column(column, overflow="fold")
+    for run in runs:
+        scores = ["", "", ""]
+        if "metric" in run:
+            score = metric(run["metric"])
+            scores = [run["row"], score.format(run["val"]), score.format(run["test"])]
+        table.add_row(run["folder"], run.get("task", ""), run.get("model", ""), run["state"], *scores)
+    Console(markup=False, emoji=False).print(table)

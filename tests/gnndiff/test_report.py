@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -64,3 +67,25 @@ def test_words_know_that_errors_are_better_when_small() -> None:
     lines = verdict(results("mse", 0.5, 0.9, 0.1, 0.4, 0.5))
     assert lines[1].startswith("Its test score is 0.4 above")
     assert lines[2].endswith("ahead of the latter by 0.1.")
+
+
+def test_runs_of_a_folder(finished: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "runs"
+    shutil.copytree(finished.folder, folder / "b")
+    Run(dataclasses.replace(finished.config, out=folder / "a")).create()
+    (folder / "other").mkdir()
+    shutil.copytree(folder / "a", folder / "c")
+    (folder / "c" / "config.json").write_text("{}")
+    main(["runs", str(folder), "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert [Path(run["folder"]).name for run in found] == ["a", "b", "c"]
+    assert [run["state"] for run in found[:2]] == ["nothing finished", "finished"]
+    assert "damaged" in found[2]["state"] or "config.json" in found[2]["state"]
+    main(["show", str(folder / "b"), "--json"])
+    results = json.loads(capsys.readouterr().out)
+    assert (found[1]["row"], found[1]["test"]) == (results["best"]["row"], results["best"]["test"])
+    main(["runs", str(folder)])
+    assert results["best"]["row"] in capsys.readouterr().out
+    with pytest.raises(SystemExit) as ended:
+        main(["runs", str(tmp_path / "nothing")])
+    assert ended.value.code == 2
