@@ -65,9 +65,10 @@ def test_a_stage_names_the_one_that_it_lacks(stage, tmp_path, capsys):
 
 def test_a_finished_run_prints_its_table(copy, capsys):
     folder, call = copy
+    main(["report", str(folder)])
     before = tree(folder)
     call("run")
-    printed = capsys.readouterr().out
+    printed = capsys.readouterr().out.partition(".html\n")[2]
     for row in json.loads((folder / "results.json").read_text())["rows"]:
         assert metric("accuracy").format(row["test"]["mean"], row["test"]["std"]) in printed
     assert tree(folder) == before
