@@ -1,8 +1,9 @@
-"""Trials an hour: a search against PyG's plain example loop, with pruning, in two processes, and both spaces.
+"""Speed of a search and what it finds: against PyG's plain loop, with pruning, in two processes, in both spaces.
 
-    python benchmarks/search.py --out search.jsonl --parts loop pruning workers spaces
+    python benchmarks/search.py --parts loop pruning workers spaces
+    python benchmarks/search.py --table
 
-Each line of the file is one measurement; those that are there are not repeated.
+Rows of the file are not measured again; `--table` prints them. Nothing is chosen by test scores.
 """
 
 from __future__ import annotations
@@ -10,22 +11,33 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from measure import machine, table
 from torch.nn import functional
 from torch_geometric.nn import GCNConv
 
 import graphtasks
 from gnndiff import Run, RunConfig
-from gnndiff.search import finished_trials, ranked_trials, search
+from gnndiff.search import evaluate, finished_trials, ranked_trials, retrain, search, search_space
+from gnndiff.search.winner import sampler_of
 
 Row = dict[str, Any]
-SPACES = (("cora", "gcn"), ("wisconsin", "gcn"), ("texas", "gcn"), ("citeseer", "gcn"))
+Work = tuple[Row, Callable[[], Row]]
+EPOCHS, TRIALS, FEW, BLOCK, SEEDS = 200, 54, 12, 3, (0, 1, 2)
+PRUNERS = ("none", "median", "hyperband")
+CREWS = ((1, 1), (1, 2), (2, 1))
+TASKS = ("digits", "cora", "citeseer", "texas", "wisconsin", "cornell", "chameleon-filtered", "actor")
+WHOLE: Row = {"space": "paper", "epochs": EPOCHS, "patience": EPOCHS}
+"""Trials of the paper's space without early stop."""
 
 
 class Plain(torch.nn.Module):
@@ -73,103 +85,185 @@ def plain_loop(task: graphtasks.GraphTask, setting: dict[str, Any], epochs: int)
     return best
 
 
-def searched(task: str, model: str, **changes: Any) -> tuple[Run, float]:
-    """A run whose search has ended, and its wall clock; its folder is gone afterwards."""
-    folder = Path(tempfile.mkdtemp()) / "run"
-    run = Run(RunConfig(task=task, model=model, out=folder, quiet=True, **changes))
-    start = time.perf_counter()
+def opened(task: str, model: str = "gcn", **changes: Any) -> Run:
+    """A run in a folder that is of nobody else."""
+    run = Run(RunConfig(task=task, model=model, out=Path(tempfile.mkdtemp()) / "run", quiet=True, **changes))
     run.create()
+    return run
+
+
+def loop() -> Iterator[Work]:
+    """Trials by this package and by the plain loop in the same process, some at a time."""
+    for threads, trials in ((1, TRIALS), (2, FEW)):
+        for first in range(0, trials, BLOCK):
+            key = {"part": "loop", "task": "cora", "threads": threads, "first": first, "trials": BLOCK}
+            yield key, partial(against_plain, "cora", threads, first)
+
+
+def against_plain(task: str, threads: int, first: int) -> Row:
+    """Seconds of both, which take turns, and validation scores of the same settings in points."""
+    run = opened(task, threads=threads, trials=TRIALS, **WHOLE)
+    order, row = sampler_of(run), {"ours_s": 0.0, "rival_s": 0.0}
+    pairs = []
     with run.threaded():
-        search(run)
-    return run, time.perf_counter() - start
+        evaluate(run, "warm", order, [first])
+        for number in range(first, first + BLOCK):
+            with timed(row, "ours_s"):
+                evaluate(run, "search", order, [number])
+            trial = finished_trials(run, "search")[-1]
+            with timed(row, "rival_s"):
+                val = plain_loop(run.task, trial.params, EPOCHS)[0]
+            if trial.value is not None:
+                pairs.append([round(100 * trial.value, 2), round(100 * val, 2)])
+    return {**row, "vals": pairs}
 
 
-def told(run: Run, seconds: float) -> Row:
-    """The figures of a search."""
-    trials, best = finished_trials(run, "search"), ranked_trials(run)[0]
-    epochs = sum(trial.user_attrs["epochs"] for trial in trials)
-    row = {"seconds": round(seconds, 1), "epochs": epochs, "val": best.value, "test": best.user_attrs["test"]}
-    return {**row, "trials": len(trials), "setting": best.params}
+@contextmanager
+def timed(row: Row, name: str) -> Iterator[None]:
+    """Add the seconds of a block to a row."""
+    start = time.perf_counter()
+    yield
+    row[name] += time.perf_counter() - start
 
 
-def loop(trials: int) -> Iterator[tuple[str, Callable[[], Row]]]:
-    """The same trials of the paper's space by this package and by the plain loop, without early stop."""
-    given = {
-        "space": "paper",
-        "trials": trials,
-        "epochs": 200,
-        "patience": 200,
-        "finalists": 1,
-        "finalist_trainings": 1,
+def summed(rows: list[Row], threads: int) -> Row:
+    """The blocks of a number of threads together."""
+    own = [row for row in rows if row["threads"] == threads]
+    ours, rival = (sum(row[name] for row in own) for name in ("ours_s", "rival_s"))
+    pairs = [pair for row in own for pair in row["vals"]]
+    gaps = [mine - other for mine, other in pairs]
+    return {
+        "threads": threads,
+        "trials": sum(row["trials"] for row in own),
+        "ours, s": ours,
+        "PyG's loop, s": rival,
+        "times faster": rival / ours,
+        "difference of validation": f"{statistics.fmean(gaps):+.2f} ± {statistics.stdev(gaps) / len(gaps) ** 0.5:.2f}",
+        "best": max(mine for mine, _ in pairs),
+        "rival's best": max(other for _, other in pairs),
     }
 
-    def both() -> Row:
-        run, _ = searched("cora", "gcn", **given)
-        ours = finished_trials(run, "search")
-        own_seconds = sum(trial.user_attrs["check"]["seconds"] for trial in ours)
-        start = time.perf_counter()
-        theirs = [plain_loop(run.task, trial.params, 200) for trial in ours]
-        seconds = time.perf_counter() - start
-        pairs = [(t.value, val) for t, (val, _) in zip(ours, theirs, strict=True) if t.value is not None]
-        gaps = [own - other for own, other in pairs]
-        best = max(theirs, key=lambda scores: scores[0])
-        return {
-            "trials": trials,
-            "ours_seconds": round(own_seconds, 1),
-            "plain_seconds": round(seconds, 1),
-            "times_faster": round(seconds / own_seconds, 2),
-            "mean_difference_val": round(sum(gaps) / len(gaps), 4),
-            "best_val": [max(own for own, _ in pairs), best[0]],
-        }
 
-    yield f"cora gcn, {trials} trials, PyG's loop", both
-
-
-def pruning(trials: int) -> Iterator[tuple[str, Callable[[], Row]]]:
+def pruning() -> Iterator[Work]:
     """Epochs and winners with each pruner."""
-    for pruner in ("none", "median", "hyperband"):
-        given = {"space": "paper", "trials": trials, "epochs": 200, "patience": 200, "pruner": pruner}
-        yield f"cora gcn, {trials} trials, pruner {pruner}", lambda given=given: told(*searched("cora", "gcn", **given))  # type: ignore[misc]
+    for seed in SEEDS:
+        for pruner in PRUNERS:
+            key = {"part": "pruning", "task": "cora", "trials": TRIALS, "pruner": pruner, "seed": seed}
+            yield key, partial(pruned, "cora", pruner, seed)
 
 
-def workers(trials: int) -> Iterator[tuple[str, Callable[[], Row]]]:
-    """Two processes of one thread against one of two threads."""
-    for count, threads in ((2, 1), (1, 2)):
-        given = {"space": "paper", "trials": trials, "workers": count, "threads": threads}
-        label = f"cora gcn, {trials} trials, {count} workers of {threads} threads"
-        yield label, lambda given=given: told(*searched("cora", "gcn", **given))  # type: ignore[misc]
+def pruned(task: str, pruner: str, seed: int) -> Row:
+    """Epochs of a search, and the mean validation score of its winner's trainings as a finalist."""
+    run = opened(task, pruner=pruner, seed=seed, trials=TRIALS, **WHOLE)
+    with run.threaded():
+        search(run)
+    return {
+        "epochs": sum(trial.user_attrs["epochs"] for trial in finished_trials(run, "search")),
+        "val": 100 * winner_score(run),
+        "best": 100 * max(trial.value for trial in finished_trials(run, "search") if trial.value is not None),
+    }
 
 
-def spaces(trials: int) -> Iterator[tuple[str, Callable[[], Row]]]:
+def winner_score(run: Run) -> float:
+    """Mean validation score of the winner's trainings as a finalist."""
+    winner, times = ranked_trials(run)[0].user_attrs["index"], run.limits.finalist_trainings
+    every = [trial for trial in finished_trials(run, "finalists") if trial.user_attrs["index"] // times == winner]
+    return statistics.fmean(trial.value for trial in every if trial.value is not None)
+
+
+def workers() -> Iterator[Work]:
+    """Processes of one thread against one process of two."""
+    for count, threads in CREWS:
+        key = {"part": "workers", "task": "cora", "trials": TRIALS, "workers": count, "threads": threads}
+        yield key, partial(by_crew, "cora", count, threads)
+
+
+def by_crew(task: str, count: int, threads: int) -> Row:
+    """Seconds of the trials of a search with the start of its processes, and its rate once they have started."""
+    run = opened(task, workers=count, threads=threads, trials=TRIALS, **WHOLE)
+    with run.threaded():
+        start = time.perf_counter()
+        search_space(run, TRIALS)
+        seconds = time.perf_counter() - start
+    ends = sorted(each.datetime_complete for each in finished_trials(run, "search") if each.datetime_complete)
+    started = (ends[-1] - ends[count - 1]).total_seconds() / (TRIALS - count)
+    return {"seconds": seconds, "an_hour": 3600 * TRIALS / seconds, "an_hour_after_the_start": 3600 / started}
+
+
+def spaces() -> Iterator[Work]:
     """Winners of the paper's space and of the modern one."""
-    for task, model in SPACES:
+    for task in TASKS:
         for space in ("paper", "modern"):
-            given = {"space": space, "trials": trials}
-            label = f"{task} {model}, {trials} trials, space {space}"
-            yield label, lambda task=task, model=model, given=given: told(*searched(task, model, **given))  # type: ignore[misc]
+            yield {"part": "spaces", "task": task, "trials": TRIALS, "space": space}, partial(best_of, task, space)
 
 
-PARTS = {"loop": loop, "pruning": pruning, "workers": workers, "spaces": spaces}
+def best_of(task: str, space: str) -> Row:
+    """Scores of the winner of a search, trained anew ten times."""
+    run = opened(task, space=space, trials=TRIALS)
+    with run.threaded():
+        search(run)
+        found = retrain(run, TRIALS)[1]
+    tests, vals = [100 * each.test for each in found], [100 * each.val for each in found]
+    return {
+        "val": statistics.fmean(vals),
+        "test": statistics.fmean(tests),
+        "test_std": statistics.stdev(tests),
+        "trainings": len(found),
+        "seconds": run.seconds()["search"],
+        "setting": dict(found[0].setting),
+    }
+
+
+PARTS: dict[str, Callable[[], Iterator[Work]]] = {
+    "loop": loop,
+    "pruning": pruning,
+    "workers": workers,
+    "spaces": spaces,
+}
+
+
+def read(path: Path) -> list[Row]:
+    """Rows of a file, none where there is no file."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def tables(rows: list[Row]) -> str:
+    """The rows as tables."""
+    parts = {part: [row for row in rows if row.get("part") == part] for part in PARTS}
+    parts["loop"] = [summed(parts["loop"], threads) for threads in sorted({row["threads"] for row in parts["loop"]})]
+    hidden = ("part", "load", "setting", "trainings")
+    shown = {
+        part: [{k: _text(v) for k, v in row.items() if k not in hidden} for row in own] for part, own in parts.items()
+    }
+    return "\n\n".join(f"{part}\n\n{table(own)}" for part, own in shown.items() if own)
+
+
+def _text(value: Any) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
 
 
 def main() -> None:
-    """Measure what is missing."""
+    """Measure the missing rows, or print those that there are."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("search.jsonl"))
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".jsonl"))
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
-    parser.add_argument("--trials", type=int, default=54)
+    parser.add_argument("--table", action="store_true", help="print the rows that there are")
     options = parser.parse_args()
-    done = set()
-    if options.out.exists():
-        done = {json.loads(line)["name"] for line in options.out.read_text().splitlines()}
+    rows = read(options.out)
+    if options.table:
+        print(tables(rows))
+        return
+    if not rows:
+        options.out.write_text(json.dumps({"machine": machine()}) + "\n")
     for part in options.parts:
-        for name, measure in PARTS[part](options.trials):
-            if name in done:
+        for key, measure in PARTS[part]():
+            if any(key.items() <= row.items() for row in rows):
                 continue
-            row = {"name": name, "load": round(os.getloadavg()[0], 1), **measure()}
+            row = {**key, "load": os.getloadavg()[0], **measure()}
+            row = {name: round(value, 3) if isinstance(value, float) else value for name, value in row.items()}
             with options.out.open("a") as file:
-                file.write(json.dumps(row) + "\n")
-            print(json.dumps(row), flush=True)
+                file.write(json.dumps(row, separators=(",", ":")) + "\n")
+            print(row, flush=True)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -25,7 +28,7 @@ from gnndiff.config import RunConfig
 from gnndiff.runs.collect import collect, load_zoo
 from gnndiff.runs.folder import Run
 from gnndiff.search import search
-from gnndiff.zoo.store import CheckpointStore
+from gnndiff.zoo.store import Addition, CheckpointStore
 
 TASKS = ("digits", "cora", "citeseer", "chameleon-filtered", "actor", "texas")
 MODELS = ("gcn", "mlp", "sage")
@@ -75,38 +78,50 @@ def cell(
 
 
 def storage(siblings: int) -> dict[str, Any]:
-    """Seconds of 1,000 checkpoints of 100,000 parameters, and of the 100 best of them, beside `torch.save` of each."""
+    """Seconds of 1,000 checkpoints of 100,000 parameters, and of the 100 best of them, beside `torch.save` of each.
+
+    They are written one training after the other and in batches, the rival's with and without the disk.
+    """
     rng = torch.Generator().manual_seed(0)
     states = [{"0.weight": torch.randn(300, 300, generator=rng), "1.weight": torch.randn(10_000)} for _ in range(10)]
     fixed = {"setting": {"lr": 0.01}, "root": 0, "seed": 0, "epoch": 0, "split_hash": "none", "seconds": 1.0}
+    trainings: list[Addition] = []
+    for member in range(CHECKPOINTS // siblings):
+        vals = [(7 * (member * siblings + i) % CHECKPOINTS) / CHECKPOINTS for i in range(siblings)]
+        trainings.append((member, [states[i % 10] for i in range(siblings)], [{**fixed, "val": val} for val in vals]))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        store = CheckpointStore(folder / "zoo")
-        start = time.perf_counter()
-        for member in range(CHECKPOINTS // siblings):
-            vals = [(7 * (member * siblings + i) % CHECKPOINTS) / CHECKPOINTS for i in range(siblings)]
-            store.add(member, [states[i % 10] for i in range(siblings)], [{**fixed, "val": val} for val in vals])
-        ours = time.perf_counter() - start
-        start = time.perf_counter()
-        top = sorted(store.checkpoints(), key=lambda each: -each.val)[:READ]
-        for checkpoint in top:
-            store.read(checkpoint)
-        reading = time.perf_counter() - start
-        start = time.perf_counter()
-        for i in range(CHECKPOINTS):
-            torch.save(states[i % 10], folder / f"{i}.pt")
-        rival = time.perf_counter() - start
-        start = time.perf_counter()
-        for i in range(READ):
-            torch.load(folder / f"{i}.pt", weights_only=True)
-        rival_reading = time.perf_counter() - start
-    return {
-        "storage": f"{siblings} checkpoints a training",
-        "write": ours,
-        "torch_save": rival,
-        "read": reading,
-        "torch_load": rival_reading,
-    }
+        single, store = CheckpointStore(folder / "single"), CheckpointStore(folder / "zoo")
+        row = {"storage": f"{siblings} checkpoints a training"}
+        with timed(row, "write"):
+            for training in trainings:
+                single.add(*training)
+        with timed(row, "write_batches"):
+            store.add_all(trainings)
+        with timed(row, "torch_save"):
+            for i in range(CHECKPOINTS):
+                torch.save(states[i % 10], folder / f"{i}.pt")
+        with timed(row, "torch_save_to_disk"):
+            for i in range(CHECKPOINTS):
+                with (folder / f"{i}.synced.pt").open("wb") as file:
+                    torch.save(states[i % 10], file)
+                    file.flush()
+                    os.fsync(file.fileno())
+        with timed(row, "read"):
+            for checkpoint in sorted(store.checkpoints(), key=lambda each: -each.val)[:READ]:
+                store.read(checkpoint)
+        with timed(row, "torch_load"):
+            for i in range(READ):
+                torch.load(folder / f"{i}.pt", weights_only=True)
+    return row
+
+
+@contextmanager
+def timed(row: dict[str, Any], name: str) -> Iterator[None]:
+    """Write the seconds of a block into a row."""
+    start = time.perf_counter()
+    yield
+    row[name] = time.perf_counter() - start
 
 
 def read(path: Path) -> list[dict[str, Any]]:

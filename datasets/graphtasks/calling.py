@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, cast
 
 from torch import Tensor, nn
@@ -27,7 +29,7 @@ def forward(model: nn.Module, data: Data) -> Tensor:
     called = called.encoder if isinstance(called, GAE) else called
     arguments = {}
     sparse = data.get("adj_t") is not None
-    for parameter in inspect.signature(called.forward).parameters.values():
+    for parameter in _parameters(called.forward):
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
         if sparse and parameter.name in ("edge_index", "edge_weight"):
@@ -42,6 +44,17 @@ def forward(model: nn.Module, data: Data) -> Tensor:
             )
     output: Tensor = cast(Any, model).encode(**arguments) if isinstance(original(model), GAE) else model(**arguments)
     return output
+
+
+def _parameters(method: Callable[..., Any]) -> tuple[inspect.Parameter, ...]:
+    """Parameters of a method but for its object, found out once for each function."""
+    function = getattr(method, "__func__", None)
+    return _signature(method) if function is None else _signature(function)[1:]
+
+
+@lru_cache(maxsize=256)
+def _signature(function: Callable[..., Any]) -> tuple[inspect.Parameter, ...]:
+    return tuple(inspect.signature(function).parameters.values())
 
 
 def decode(model: nn.Module, z: Tensor, pairs: Tensor, messages: Tensor | None = None) -> Tensor:

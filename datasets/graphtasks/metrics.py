@@ -100,7 +100,9 @@ def accuracy(y: Values, pred: Values) -> float:
     >>> accuracy(np.array([0, 1, 1, -1]), np.array([[2.0, 1.0], [0.0, 1.0], [3.0, 1.0], [0.0, 1.0]]))
     0.6666666666666666
     """
-    return _counted(sk.accuracy_score, *_class_labels(y, pred))
+    labels, predicted = _class_labels(y, pred)
+    # Not `accuracy_score`, which is this but looks at its arguments for as long as an epoch of a small network takes.
+    return float((labels == predicted).mean())
 
 
 def balanced_accuracy(y: Values, pred: Values) -> float:

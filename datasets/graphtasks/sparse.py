@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 from torch.utils._pytree import tree_map
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from graphtasks.errors import InvalidDataError
 
@@ -158,12 +159,27 @@ def _dropout(input: SparseFeatures, p: float = 0.5, training: bool = True, inpla
     return SparseFeatures(torch.sparse_csr_tensor(rows, columns, values, csr.shape, check_invariants=False))
 
 
+_KNOWN: MutableMapping[Tensor, tuple[int, SparseFeatures | None]] = WeakTensorKeyDictionary()
+"""Tables as sparse ones, with the version that they are of, so that all trainings on a graph share them."""
+
+
 def sparse_features(x: Tensor) -> Tensor:
     """A table (N, F) as `SparseFeatures` where at most a tenth of it is not zero, else as it is."""
     if x.dim() != 2 or x.layout != torch.strided or x.requires_grad or isinstance(x, SparseFeatures):
         return x
+    if x.is_inference():  # which counts no versions
+        found = _sparse(x)
+        return x if found is None else found
+    version, found = _KNOWN.get(x, (-1, None))
+    if version != x._version:
+        found = _sparse(x)
+        _KNOWN[x] = x._version, found
+    return x if found is None else found
+
+
+def _sparse(x: Tensor) -> SparseFeatures | None:
     if not x.numel() or int(x.count_nonzero()) > MAX_DENSITY * x.numel():
-        return x
+        return None
     return SparseFeatures(_csr(x))
 
 

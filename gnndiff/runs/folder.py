@@ -21,7 +21,6 @@ from gnndiff.config import Budget, Method, RunConfig
 from gnndiff.errors import ConfigError, DamagedFileError, RunFolderError
 from gnndiff.evaluation import Evaluator
 from gnndiff.files import digest, is_partial, write_checked
-from gnndiff.generators import find as find_generator
 from gnndiff.probe import Probe, check_selection, probe
 from gnndiff.resolve import canonical, find_target, find_task, is_reference
 from gnndiff.runs.lock import locked
@@ -101,7 +100,6 @@ class Run:
         )
         self.folder: Path = config.folder
         find_recipe(config.zoo)
-        find_generator(config.generator)
         self.task.split(config.split)
         check_kind(self.target, self.task)
         own = full_space(self.target, self.task, config.space)
@@ -229,6 +227,9 @@ class Run:
 
     def _check_later_stages(self) -> None:
         """Raise `ConfigError` for options that no stage before the last ones would look at."""
+        from gnndiff.generators import find as find_generator
+
+        find_generator(self.config.generator)
         planned = find_recipe(self.config.zoo).trainings([corner(self.space, 0)], self.limits, self.method)
         if len(planned) < 2:
             raise ConfigError(

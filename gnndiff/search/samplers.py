@@ -164,9 +164,9 @@ class TPE(Random):
         for _, trial in sorted(trials.items()):
             study.add_trial(
                 optuna.trial.create_trial(
-                    state=trial.state if trial.state.name != "WAITING" else optuna.trial.TrialState.RUNNING,
+                    state=trial.state,
                     value=trial.value if trial.state.name == "COMPLETE" else None,
-                    params=trial.params or trial.system_attrs["fixed_params"],
+                    params=trial.params,
                     distributions=kinds,
                     intermediate_values=trial.intermediate_values,
                 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import warnings
+import copy
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -19,7 +19,7 @@ from gnndiff.scores import best
 from gnndiff.search.crews import Trainers, crew_of
 from gnndiff.search.jobs import Done, Job
 from gnndiff.search.records import Record, sha
-from gnndiff.search.samplers import Sampler, distributions, key
+from gnndiff.search.samplers import Sampler, distributions
 from gnndiff.search.study import alive, fail_dead, open_study, read_trials, storage_errors
 from gnndiff.targets.base import Setting
 from gnndiff.workers import Failure
@@ -119,42 +119,35 @@ class _Desk:
     def _claim(self, missing: list[int], done: Mapping[int, FrozenTrial]) -> Asked | None:
         """Take a trial that nobody has, or None if others train all that are missing.
 
-        A trial is queued and then taken by the storage's own exchange of its state. Two processes may
-        have queued trials of one number at the same time; the first one counts.
+        It is written with its setting at once, where asking Optuna for it takes a transaction for each hyperparameter.
+        Two processes may make trials of one number at the same time; the first one counts.
         """
-        from optuna.trial import TrialState
+        from optuna.trial import Trial, TrialState, create_trial
 
         while True:
             owners = self._owners()
-            if not any(number in owners and owners[number].state == TrialState.WAITING for number in missing):
-                free = [number for number in missing if number not in owners and self._may_begin(number, done)]
-                if not free:
-                    return None
-                setting = self.sampler.setting(free[0], owners)
-                self.study.enqueue_trial(dict(setting), user_attrs={"index": free[0]})
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "Heartbeat of storage")  # `alive` gives it
-                trial = self.study.ask(distributions(self.run.space))
-            number: int = trial.user_attrs.get("index", -1)
-            owners = self._owners()
-            if number in missing and owners[number].number == trial.number and self._is_right(number, trial.params):
+            free = [number for number in missing if number not in owners and self._may_begin(number, done)]
+            if not free:
+                return None
+            template = create_trial(
+                state=TrialState.RUNNING,
+                params=dict(self.sampler.setting(free[0], owners)),
+                distributions=distributions(self.run.space),
+                user_attrs={"index": free[0]},
+            )
+            trial = Trial(self.study, self.study._storage.create_new_trial(self.study._study_id, template))
+            if self._owners()[free[0]].number == trial.number:
                 return trial
             self.study.tell(trial, state=TrialState.FAIL)
 
     def _may_begin(self, number: int, done: Mapping[int, FrozenTrial]) -> bool:
         return all(earlier in done for earlier in range(self.sampler.needs(number)))
 
-    def _is_right(self, number: int, setting: Setting) -> bool:
-        """Whether a queued setting is that of its number, which a damaged storage may have changed."""
-        return self.sampler.adaptive or key(setting) == key(self.sampler.setting(number, {}))
-
     def _owners(self) -> dict[int, FrozenTrial]:
-        """The first trial of each number that has not failed, and whose files are there."""
-        from optuna.trial import TrialState
-
+        """The first trial of each number that runs or has ended, and whose files are there."""
         owners: dict[int, FrozenTrial] = {}
-        for trial in read_trials(self.run, self.study):
-            if trial.state != TrialState.FAIL and not _lost(self.run, self.name, trial):
+        for trial in map(_opened, read_trials(self.run, self.study)):
+            if trial.state.name in ("RUNNING", "COMPLETE", "PRUNED") and not _lost(self.run, self.name, trial):
                 owners.setdefault(trial.user_attrs.get("index", -1), trial)
         return owners
 
@@ -195,12 +188,11 @@ class _Desk:
         shared = {"npz": base64.b64encode(done.record).decode()} if done.record and self.run.storage else {}
         reports = self.study._storage.get_trial(trial._trial_id).intermediate_values
         told = _content(self.name, number, trial.params, done.val, facts, reports)
-        # One attribute, so that of two processes with the same trial one writes both.
         check = {"seconds": done.seconds, "sha256": _check(self.run, told, done.seconds)}
         # Another process has it by now if this one gave no sign of life for long.
         with suppress(UpdateFinishedTrialError):
-            for fact, value in {**facts, **shared, "check": check}.items():
-                trial.set_user_attr(fact, value)
+            for name, value in {**shared, "facts": {**facts, "check": check}}.items():
+                trial.set_user_attr(name, value)  # a transaction each, so that facts are one attribute
             self.study.tell(trial, done.val, state=None if done.reason is None else TrialState.PRUNED)
 
     def give_up(self) -> None:
@@ -224,6 +216,16 @@ def file_of(run: Run, name: str, number: int, what: str) -> Path:
     return run.folder / FOLDER / f"{name.replace(' ', '-')}-{number:04d}.{ending}"
 
 
+def _opened(trial: FrozenTrial) -> FrozenTrial:
+    """The trial with an attribute for each fact."""
+    facts = trial.user_attrs.get("facts")
+    if not isinstance(facts, dict):
+        return trial
+    trial = copy.copy(trial)
+    trial.user_attrs = {**facts, **{name: value for name, value in trial.user_attrs.items() if name != "facts"}}
+    return trial
+
+
 def _lost(run: Run, name: str, trial: FrozenTrial) -> bool:
     """Whether a file that a trial left in the run's own folder is missing."""
     if run.storage is not None:
@@ -239,7 +241,7 @@ def _finished(run: Run, name: str, study: Study, known: Container[int] = ()) -> 
         DamagedFileError: One is not as it was written, or a file of it.
     """
     found: dict[int, FrozenTrial] = {}
-    for trial in read_trials(run, study):
+    for trial in map(_opened, read_trials(run, study)):
         facts, number = trial.user_attrs, trial.user_attrs.get("index", -1)
         if trial.state.name not in ("COMPLETE", "PRUNED") or number in known:
             continue

@@ -7,8 +7,9 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from gnndiff.errors import DamagedFileError
-from gnndiff.files import digest, write_bytes
+from gnndiff.files import digest
 from gnndiff.zoo.checkpoint import START, Checkpoint
-from graphtasks.files import explained, locked, read_bytes, sync_folder
+from graphtasks.files import explained, locked, read_bytes, sync_files, sync_folder, write_bytes
 
 INDEX = "index.jsonl"
 _TYPES = {
@@ -37,6 +38,12 @@ _TYPES = {
 }
 """Names of types in safetensors' files."""
 
+BATCH = 32
+"""Trainings of which the shards reach the disk together."""
+
+Addition = tuple[int, Sequence[Mapping[str, Tensor]], Sequence[Mapping[str, Any]]]
+"""The number of a training, the states of its checkpoints, and facts about each."""
+
 AGAIN = "run `gnndiff collect` to train it again"
 
 
@@ -44,9 +51,10 @@ class CheckpointStore:
     """Checkpoints in a folder, to which trainings are added one by one.
 
     The checkpoints of a training are a shard, `MEMBER.safetensors`, with tensors named `ROW/NAME`. It is written as a
-    whole and reaches the disk; then its lines are appended to the index and do, too. A writer that is killed, or whose
-    disk is full, leaves all that was there before; the line that it may have left half is no part of the index.
-    Writers wait for each other by a lock on the folder, where the system has such locks. Readers need none.
+    whole and reaches the disk, alone or with others of a batch; then its lines are appended to the index and do, too. A
+    writer that is killed, or whose disk is full, leaves all that was there before; the line that it may have left half
+    is no part of the index. Writers wait for each other by a lock on the folder, where the system has such locks.
+    Readers need none.
 
     Args:
         folder: The folder, which is made by the first training that is added.
@@ -102,20 +110,41 @@ class CheckpointStore:
         Raises:
             FileError: The folder cannot be written to, or the disk is full. All that was there is as it was.
         """
-        shard = f"{member:05d}.safetensors"
-        with self._held(), ThreadPoolExecutor(1) as hashing:  # while the disk is busy
-            if self.index.exists() and START + shard.encode() in read_bytes(self.index):
-                return [each for each in self.checkpoints() if each.member == member]
-            hashes = hashing.submit(lambda: [content_hash(state) for state in states])
-            tensors = {f"{row}/{name}": each for row, state in enumerate(states) for name, each in state.items()}
-            write_bytes(self.folder / shard, _safetensors(tensors))
-            found = zip(hashes.result(), facts, strict=True)
-            new = [
-                Checkpoint(shard, row, sha256, member=member, siblings=len(states), **own)
-                for row, (sha256, own) in enumerate(found)
-            ]
-            self._append(b"".join(each.line(self.owner) for each in new))
-        return new
+        return self.add_all([(member, states, facts)])
+
+    def add_all(self, trainings: Iterable[Addition]) -> list[Checkpoint]:
+        """Append many trainings, of which a batch reaches the disk at once.
+
+        Args:
+            trainings: Arguments of :meth:`add` of each. They are taken as they come, a batch before it is written.
+
+        Returns:
+            The checkpoints of these trainings, also where they were there before.
+
+        Raises:
+            FileError: The folder cannot be written to, or the disk is full. Batches before are there.
+        """
+        added: list[Checkpoint] = []
+        trainings = iter(trainings)
+        while batch := list(islice(trainings, BATCH)):
+            with self._held(), ThreadPoolExecutor(1) as hashing:  # while the disk is busy
+                content = read_bytes(self.index) if self.index.exists() else b""
+                old = [member for member, *_ in batch if START + _shard(member).encode() in content]
+                new = {each[0]: each for each in batch if each[0] not in old}
+                hashes = {each[0]: hashing.submit(_hashes, each[1]) for each in new.values()}
+                for member, states, _ in new.values():
+                    write_bytes(self.folder / _shard(member), _safetensors(_rows(states)), sync=False)
+                sync_files([self.folder / _shard(member) for member in new])
+                made = [
+                    Checkpoint(_shard(member), row, sha256, member=member, siblings=len(states), **own)
+                    for member, states, facts in new.values()
+                    for row, (sha256, own) in enumerate(zip(hashes[member].result(), facts, strict=True))
+                ]
+                if made:
+                    self._append(b"".join(each.line(self.owner) for each in made))
+            added += made
+            added += [each for each in self.checkpoints() if each.member in old] if old else []
+        return added
 
     def keep(self, checkpoints: Sequence[Checkpoint]) -> None:
         """Leave only these in the index, so that what was lost or damaged can be added again."""
@@ -226,6 +255,19 @@ class CheckpointStore:
                 yield
         finally:
             os.close(descriptor)
+
+
+def _shard(member: int) -> str:
+    return f"{member:05d}.safetensors"
+
+
+def _rows(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Tensors of a shard by their names."""
+    return {f"{row}/{name}": tensor for row, state in enumerate(states) for name, tensor in state.items()}
+
+
+def _hashes(states: Sequence[Mapping[str, Tensor]]) -> list[str]:
+    return [content_hash(state) for state in states]
 
 
 def _safetensors(tensors: Mapping[str, Tensor]) -> Iterator[bytes | memoryview]:

@@ -198,7 +198,7 @@ def test_trials_that_were_altered_are_refused(tmp_path):
     for change in (
         "update trial_values set value = 1 - value",
         "update trial_params set param_value = 1 - param_value where param_value < 2",
-        "update trial_user_attributes set value_json = '0.5' where key = 'test'",
+        "update trial_user_attributes set value_json = replace(value_json, 'test', 'text') where key = 'facts'",
         "update trial_user_attributes set value_json = '0' where key = 'index'",
         "update study_user_attributes set value_json = '\"other\"'",
     ):

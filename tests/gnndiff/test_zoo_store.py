@@ -17,6 +17,7 @@ from torch import nn
 
 from faults import failing, limited
 from gnndiff.errors import DamagedFileError
+from gnndiff.zoo import store as store_module
 from gnndiff.zoo.checkpoint import Checkpoint
 from gnndiff.zoo.store import _TYPES, CheckpointStore
 from graphtasks import FileError
@@ -63,6 +64,37 @@ def test_the_order_of_adding_and_a_second_time_change_nothing(tmp_path):
     forth, back = filled(tmp_path / "a"), filled(tmp_path / "b", (2, 0, 1, 0))
     assert forth.checkpoints() == back.checkpoints()
     assert forth.digest() == back.digest() != CheckpointStore(tmp_path / "c").digest() is None
+
+
+def test_many_at_once_are_what_one_after_the_other_is(tmp_path, monkeypatch):
+    one = filled(tmp_path / "one", range(7))
+    monkeypatch.setattr(store_module, "BATCH", 3)
+    all_at_once = CheckpointStore(tmp_path / "all", OWNER)
+    many = [(m, states(seed=m), [facts(0.1 * m), facts(0.2 * m)]) for m in range(7)]
+    all_at_once.add_all(many[:2])
+    found = all_at_once.add_all([*many, many[5]])
+    assert {(each.member, each.row) for each in found} == {(m, r) for m in range(7) for r in range(2)}
+    assert all_at_once.checkpoints() == one.checkpoints()
+    assert all_at_once.complete() == one.complete()
+    assert list(all_at_once.add_all([])) == []
+
+
+def test_no_line_is_there_before_its_shard_has_reached_the_disk(tmp_path, monkeypatch):
+    store, synced = filled(tmp_path, (0,)), []
+    original = os.fsync
+
+    def fsync(descriptor):
+        path = os.readlink(f"/proc/self/fd/{descriptor}")
+        lines = store.index.read_bytes().count(b"\n")
+        assert lines == 2 or path == str(store.index)
+        synced.append(path)
+        original(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    store.add_all((m, states(seed=m), [facts()] * 2) for m in range(1, 5))
+    names = [os.path.basename(path) for path in synced]
+    assert sorted(names[:4]) == [f"{m:05d}.safetensors" for m in range(1, 5)]
+    assert names[4:] == [tmp_path.name, "index.jsonl"]
 
 
 def test_indices_of_others_are_refused(tmp_path):
