@@ -78,3 +78,36 @@ def test_own_sweep_to_soup_ensemble_and_generated_networks(monkeypatch, capsys):
     run("own_sweep.py", monkeypatch)
     assert "soup" in capsys.readouterr().out
     assert len((EXAMPLES / "own_sweep.py").read_text().splitlines()) <= 60
+
+
+def test_directions_are_worth_something(monkeypatch, capsys):
+    run("directed.py", monkeypatch)
+    along, undirected = (float(line.split(":")[1].split()[0]) for line in capsys.readouterr().out.splitlines())
+    assert along < 0.01 < undirected
+
+
+def test_modes_are_those_of_pydmd(monkeypatch, capsys):
+    run("dmd_against_pydmd.py", monkeypatch)
+    lines = capsys.readouterr().out.splitlines()
+    assert float(lines[0].split()[-1]) < 1e-10
+    assert lines[1].endswith(" 4")
+
+
+def test_modes_of_files_are_those_of_memory(monkeypatch, capsys):
+    run("out_of_core.py", monkeypatch)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith("[0.9, 0.7, 0.5, 0.3]")
+    assert float(lines[1].split()[-1]) < 1e-10
+
+
+def test_links_by_both_decoders(monkeypatch, capsys):
+    run("links.py", monkeypatch)
+    printed = capsys.readouterr().out
+    assert "with common neighbours" in printed
+    assert "Adamic" in printed
+
+
+def test_examples_are_short():
+    long = {"method_figure.py", "sharded_dmd.py", "graph_dmd.py", "own_data.py"}
+    lengths = {path.name: len(path.read_text().splitlines()) for path in EXAMPLES.glob("*.py")}
+    assert max(length for name, length in lengths.items() if name not in long) <= 60
