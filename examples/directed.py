@@ -37,7 +37,7 @@ def error(directed: bool) -> float:
         loss = torch.nn.functional.mse_loss(conv(data.x, data.dmd_modes, data.dmd_eigs, duals=data.dmd_duals), y)
         loss.backward()
         optimizer.step()
-    return float(loss / y.var())
+    return float(loss.detach() / y.var())
 
 
 if __name__ == "__main__":
