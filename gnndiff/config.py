@@ -150,8 +150,8 @@ class Method:
         learning_rate: Learning rate of the denoiser.
         condition_drop: Share of the samples whose condition is hidden.
         average_decay: Decay of the moving average of the denoiser.
-        scheduler: Class of diffusers that samples.
-        sampling_steps: Its denoising steps.
+        scheduler: Class of diffusers that samples in diffusion and flow matching.
+        sampling_steps: Its steps.
         guidance: 0 ignores the condition, 1 follows it, more exaggerates it.
     """
 
@@ -171,8 +171,8 @@ class Method:
     learning_rate: float = 1e-3
     condition_drop: float = 0.15
     average_decay: float = 0.99
-    scheduler: str = "DDIMScheduler"
-    sampling_steps: int = 100
+    scheduler: str = "DPMSolverMultistepScheduler"
+    sampling_steps: int = 50
     guidance: float = 1.0
 
     def __post_init__(self) -> None:
@@ -206,7 +206,9 @@ class RunConfig:
         zoo: Kind of the zoo: independent trainings, branches of a good one, or that of the GNN-Diff paper.
         parameters: Tensors that zoo and generator are of: all, last-layer, or a pattern of names such as 'convs.1.*'.
         generator: How networks are generated: by the Gaussian of the trainings, a kernel density, mixtures of them, or
-            diffusion, which starts as the Gaussian and leaves it only for what helps on trainings that it has not seen.
+            flow matching or diffusion, which start as the Gaussian and leave it only for what helps on trainings that
+            they have not seen, by descent of the training loss in their subspace, or by the simplest of these that no
+            other beats on validation.
         split: Index of the task's split.
         seed: Seed of everything random.
         device: Device of all training, such as cpu or cuda.
@@ -248,7 +250,9 @@ class RunConfig:
     budget: str = "coarse"
     zoo: Literal["independent", "branches", "paper"] = "branches"
     parameters: str = "all"
-    generator: Literal["gaussian", "kde", "mixture", "latent-diffusion"] = "latent-diffusion"
+    generator: Literal["gaussian", "kde", "mixture", "flow-matching", "latent-diffusion", "subspace", "auto"] = (
+        "latent-diffusion"
+    )
     split: int = 0
     seed: int = 0
     device: str = "cpu"

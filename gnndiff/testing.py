@@ -217,7 +217,9 @@ class GeneratorTestCase(ABC):
         zoo = self.create_zoo() if zoo is None else zoo
         conditions = ZooConditions.of_scores(zoo.scores, zoo.metric)
         generator = self.create_generator()
-        return zoo, generator.fit(zoo.vectors, conditions, rng=_rng(0), members=zoo.members, layout=zoo.layout)
+        return zoo, generator.fit(
+            zoo.vectors, conditions, rng=_rng(0), members=zoo.members, layout=zoo.layout, judge=zoo
+        )
 
 
 def corners(space: Any) -> tuple[Setting, Setting]:

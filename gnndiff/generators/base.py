@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -14,6 +14,25 @@ from typing_extensions import Self
 from gnndiff.generators.conditions import ZooConditions
 from gnndiff.progress import Advance
 from gnndiff.zoo.vectors import ParameterLayout
+from graphtasks import Metric
+
+
+class Judge(Protocol):
+    """Tells how good networks are, by their parameter vectors. A :class:`gnndiff.Zoo` is one."""
+
+    @property
+    def metric(self) -> Metric:
+        """The metric of the scores."""
+
+    def score(self, vectors: Tensor) -> list[float]:
+        """Validation scores of vectors (n, P)."""
+
+    def gradients(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """Training losses (n,) of vectors (n, P), summed over their targets, and the gradients (n, P).
+
+        Raises:
+            ZooError: There is no training loss, only scores.
+        """
 
 
 class Generator(ABC):
@@ -30,6 +49,7 @@ class Generator(ABC):
         rng: torch.Generator,
         members: Sequence[int] | None = None,
         layout: ParameterLayout | None = None,
+        judge: Judge | None = None,
         advance: Advance = lambda text: None,
     ) -> Self:
         """Learn from parameter vectors.
@@ -40,6 +60,7 @@ class Generator(ABC):
             rng: Source of all randomness, on the CPU.
             members: The training of each vector, by default one each. Snapshots of one training share it.
             layout: Where each tensor lies in a vector, by default one tensor of all.
+            judge: How good networks are, for generators that ask for it.
             advance: Called with a short text as the work goes on.
         """
 

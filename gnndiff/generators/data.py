@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from sklearn.covariance import ledoit_wolf_shrinkage
 from torch import Tensor
-from torch_geometric.utils import scatter
 from typing_extensions import Self
 
 from gnndiff.generators.autoencoder import ParameterAutoencoder
+from gnndiff.generators.trainings import of_each_training
 
 
 @dataclass(frozen=True)
@@ -49,15 +48,17 @@ class Fold:
         seen: The former, in latents of an autoencoder that knows of no other.
         latents: Latents (m, k) of the latter.
         condition: Their standardised conditions (m, C).
+        members: The training of each.
     """
 
     seen: Data
     latents: Tensor
     condition: Tensor
+    members: Sequence[int]
 
     def to(self, device: str) -> Fold:
         """The same on a device."""
-        return Fold(self.seen.to(device), self.latents.to(device), self.condition.to(device))
+        return Fold(self.seen.to(device), self.latents.to(device), self.condition.to(device), self.members)
 
 
 def shrunk_variances(autoencoder: ParameterAutoencoder, latents: Tensor, members: Sequence[int]) -> Tensor:
@@ -75,8 +76,6 @@ def shrunk_variances(autoencoder: ParameterAutoencoder, latents: Tensor, members
         members: The training of each.
     """
     eigenvalues = autoencoder.basis.square().sum(dim=0)
-    places = {member: place for place, member in enumerate(sorted(set(members)))}
-    of = torch.tensor([places[member] for member in members])
-    means = scatter(latents, of, dim_size=len(places), reduce="mean")
-    alpha = float(ledoit_wolf_shrinkage((means * eigenvalues.sqrt()).double().numpy())) if len(places) > 1 else 1.0
+    means = of_each_training(latents, members)
+    alpha = float(ledoit_wolf_shrinkage((means * eigenvalues.sqrt()).double().numpy())) if len(means) > 1 else 1.0
     return (1 - alpha) + alpha * eigenvalues.mean() / eigenvalues

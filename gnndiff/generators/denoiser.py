@@ -1,4 +1,4 @@
-"""The network that tells the noise in a latent vector."""
+"""The network that tells what lies between a latent vector and noise."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import torch
 from diffusers.models.embeddings import TimestepEmbedding, Timesteps
 from torch import Tensor, nn
 
-STEPS = 1000
-"""Time steps of the noise schedule."""
+from gnndiff.generators.paths import PATHS
 
 
 class Block(nn.Module):
@@ -28,15 +27,17 @@ class Block(nn.Module):
 
 
 class Denoiser(nn.Module):
-    r"""The network's addition to the best prediction of the noise in a Gaussian.
+    r"""The network's addition to the best prediction of a Gaussian.
 
     .. math::
-        \epsilon(z_t, t, c) = \frac{\sqrt{1 - \bar\alpha_t}}{\bar\alpha_t v + 1 - \bar\alpha_t}\, z_t + f(z_t, t, c)
+        u(z_t, t, c) = E[u \mid z_t] + f(z_t, t, c)
 
-    The first term is the conditional mean of the noise where latents are Gaussian with variances v; the last layer of
-    the residual network f starts at zero. Untrained, the denoiser is that of the Gaussian.
+    The first term is the conditional mean of what the path learns, noise or velocity, where latents are Gaussian with
+    variances v (:class:`gnndiff.generators.paths.NoisePath`). The last layer of the residual network f starts at zero.
+    Untrained, the denoiser is that of the Gaussian.
 
     Args:
+        path: Name of the path.
         latent_dim: Size k of a latent vector.
         condition_dim: Size C of a condition.
         width: Hidden size.
@@ -44,13 +45,14 @@ class Denoiser(nn.Module):
     """
 
     variances: Tensor
-    levels: Tensor
 
-    def __init__(self, latent_dim: int, condition_dim: int, width: int = 128, blocks: int = 3) -> None:
+    def __init__(self, path: str, latent_dim: int, condition_dim: int, width: int = 128, blocks: int = 3) -> None:
         super().__init__()
-        self.config = {"latent_dim": latent_dim, "condition_dim": condition_dim, "width": width, "blocks": blocks}
+        self.latent_dim = latent_dim
+        sizes = {"latent_dim": latent_dim, "condition_dim": condition_dim, "width": width, "blocks": blocks}
+        self.config = {"path": path, **sizes}
+        self.path = PATHS[path]
         self.register_buffer("variances", torch.ones(latent_dim))
-        self.register_buffer("levels", torch.ones(STEPS))
         self.time = Timesteps(width, flip_sin_to_cos=True, downscale_freq_shift=0)
         self.time_embedding = TimestepEmbedding(width, width)
         self.condition = nn.Linear(condition_dim, width)
@@ -61,25 +63,18 @@ class Denoiser(nn.Module):
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 
-    def forward(self, latents: Tensor, steps: Tensor, condition: Tensor, known: Tensor) -> Tensor:
-        """Predicted noise (B, k).
+    def forward(self, points: Tensor, times: Tensor, condition: Tensor, known: Tensor) -> Tensor:
+        """The prediction (B, k).
 
         Args:
-            latents: Noisy latents (B, k).
-            steps: Time step of each sample (B,), from 0 to 999; some schedulers have steps between them.
+            points: Points of the path (B, k).
+            times: Time of each (B,), from 0 to 1000.
             condition: Conditions (B, C).
             known: Whether each sample may see its condition (B,), bool.
         """
         seen = torch.where(known.unsqueeze(-1), self.condition(condition), self.unconditional)
-        embedding = nn.functional.silu(self.time_embedding(self.time(steps)) + seen)
-        h = self.first(latents)
+        embedding = nn.functional.silu(self.time_embedding(self.time(times)) + seen)
+        h = self.first(points)
         for block in self.blocks:
             h = block(h, embedding)
-        return self.gaussian(latents, steps) + self.last(h)
-
-    def gaussian(self, latents: Tensor, steps: Tensor) -> Tensor:
-        """The conditional mean (B, k) of the noise of a Gaussian; arguments as of :meth:`forward`."""
-        below = steps.floor().long().clamp(0, STEPS - 1)
-        part = (steps - below).to(self.levels)
-        left = torch.lerp(self.levels[below], self.levels[(below + 1).clamp(max=STEPS - 1)], part).unsqueeze(-1)
-        return (1 - left).sqrt() / (left * self.variances + 1 - left) * latents
+        return self.path.gaussian(points, times, self.variances) + self.last(h)

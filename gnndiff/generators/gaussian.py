@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gnndiff.errors import ConfigError
+from gnndiff.generators.base import Judge
 from gnndiff.generators.data import Data, Fold
 from gnndiff.generators.latent import LatentGenerator, check_count
 from gnndiff.progress import Advance
@@ -39,7 +40,9 @@ class Gaussian(LatentGenerator):
             raise ConfigError(f"got scale={scale}, expected a finite number of at least 0")
         return scale * self.variances.sqrt() * torch.randn(n, len(self.variances), generator=rng)
 
-    def _learn(self, data: Data, fold: Fold | None, rng: torch.Generator, advance: Advance) -> None:
+    def _learn(
+        self, data: Data, fold: Fold | None, judge: Judge | None, rng: torch.Generator, advance: Advance
+    ) -> None:
         self.variances = data.variances
 
     def _own_tensors(self) -> dict[str, Tensor]:

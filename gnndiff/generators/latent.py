@@ -17,10 +17,10 @@ from gnndiff.config import Method
 from gnndiff.errors import ConfigError
 from gnndiff.files import read_json, write_json, write_tensors
 from gnndiff.generators.autoencoder import ParameterAutoencoder
-from gnndiff.generators.base import Generator
+from gnndiff.generators.base import Generator, Judge
 from gnndiff.generators.conditions import Standardised, ZooConditions
 from gnndiff.generators.data import Data, Fold
-from gnndiff.generators.trainings import held_out
+from gnndiff.generators.trainings import chosen, held_out
 from gnndiff.progress import Advance
 from gnndiff.zoo.vectors import ParameterLayout
 
@@ -58,12 +58,13 @@ class LatentGenerator(Generator):
         rng: torch.Generator,
         members: Sequence[int] | None = None,
         layout: ParameterLayout | None = None,
+        judge: Judge | None = None,
         advance: Advance = lambda text: None,
     ) -> Self:
         """Fit the autoencoder, then the law of its latents.
 
         Raises:
-            ConfigError: There are not as many members or conditions as vectors.
+            ConfigError: There are not as many members or conditions as vectors, or no judge where one is needed.
             ZooError: The vectors are one point.
         """
         members = list(range(len(vectors)) if members is None else members)
@@ -77,13 +78,18 @@ class LatentGenerator(Generator):
         self.autoencoder = ParameterAutoencoder.fit(vectors, layout, self.method.energy, members)
         self.facts, fold = {"reconstruction_error": None}, None
         if unseen.any():
-            seen, own = ~unseen, [member for member, out in zip(members, unseen.tolist(), strict=True) if not out]
+            seen = ~unseen
+            own, others = chosen(members, seen), chosen(members, unseen)
             part = ParameterAutoencoder.fit(vectors[seen], layout, self.method.energy, own)
             self.facts["reconstruction_error"] = part.error(vectors[unseen])
             data = Data.of(part, vectors[seen], known[seen], own)
-            fold = Fold(data, part.encode(vectors[unseen]), known[unseen])
-        self._learn(Data.of(self.autoencoder, vectors, known, members), fold, rng, advance)
+            fold = Fold(data, part.encode(vectors[unseen]), known[unseen], others)
+        self._learn(Data.of(self.autoencoder, vectors, known, members), fold, judge, rng, advance)
         return self
+
+    @classmethod
+    def check(cls, method: Method) -> None:
+        """Raise `ConfigError` where the method has constants that this generator cannot use."""
 
     def sample(
         self, n: int, *, condition: Tensor | None = None, rng: torch.Generator | None = None, **options: Any
@@ -96,7 +102,9 @@ class LatentGenerator(Generator):
         """Draw latents (n, k)."""
 
     @abstractmethod
-    def _learn(self, data: Data, fold: Fold | None, rng: torch.Generator, advance: Advance) -> None:
+    def _learn(
+        self, data: Data, fold: Fold | None, judge: Judge | None, rng: torch.Generator, advance: Advance
+    ) -> None:
         """Learn the law of the latents; the fold, where trainings are enough, is to check by."""
 
     @abstractmethod

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gnndiff.errors import ConfigError
+from gnndiff.generators.base import Judge
 from gnndiff.generators.data import Data, Fold
 from gnndiff.generators.latent import LatentGenerator, check_count
 from gnndiff.generators.trainings import pick
@@ -20,7 +21,9 @@ class _Members(LatentGenerator):
     latents: Tensor
     members: Tensor
 
-    def _learn(self, data: Data, fold: Fold | None, rng: torch.Generator, advance: Advance) -> None:
+    def _learn(
+        self, data: Data, fold: Fold | None, judge: Judge | None, rng: torch.Generator, advance: Advance
+    ) -> None:
         self.latents, self.members = data.latents.contiguous(), torch.tensor(data.members)
 
     def _own_tensors(self) -> dict[str, Tensor]:

@@ -238,10 +238,7 @@ class Run:
             )
         for which in sorted({self.config.parameters, *(training.parameters for training in planned)}):
             check_selection(self.preparations, self.space, self.device, which)
-        if self.method.scheduler != Method.scheduler:
-            from gnndiff.generators.diffusion import noise_schedule, sampler
-
-            sampler(self.method.scheduler, noise_schedule())
+        find_generator(self.config.generator).check(self.method)
 
     @property
     def storage(self) -> str | None:

@@ -26,19 +26,21 @@ CANDIDATES = "candidates.safetensors"
 
 def train(run: Run) -> None:
     """Train the generator on the zoo, and save the pipeline in the folder `generator`."""
-    from gnndiff.generators import diffusion
+    from gnndiff.generators import learning
 
     run.require("collect")
     with (
         run.timed("train", [f"generator/{SEAL}"]),
         new_folder(run.folder / "generator", files_of(find(run.config.generator))) as folder,
-        progress("train", diffusion.REPORTS, quiet=run.config.quiet) as advance,
+        progress("train", learning.REPORTS, quiet=run.config.quiet) as advance,
     ):
         zoo = load_zoo(run)
         conditions = ZooConditions.of_scores(zoo.scores, run.task.metric)
         generator = find(run.config.generator)(run.limits.generator_steps, run.method, str(run.device))
         rng = run.generator("denoiser")
-        generator.fit(zoo.vectors, conditions, members=zoo.members, layout=zoo.layout, rng=rng, advance=advance)
+        generator.fit(
+            zoo.vectors, conditions, members=zoo.members, layout=zoo.layout, judge=zoo, rng=rng, advance=advance
+        )
         info = {
             "task": run.task.name,
             "model": run.target.name,

@@ -15,6 +15,7 @@ import graphtasks
 from gnndiff.config import Method
 from gnndiff.errors import ConfigError, ZooError
 from gnndiff.evaluation import Evaluator, stack
+from gnndiff.gradients import training_gradients
 from gnndiff.scores import order
 from gnndiff.targets import Target, as_target
 from gnndiff.targets.base import Setting, check_kind
@@ -230,6 +231,17 @@ class Zoo:
     def score(self, vectors: Tensor, part: Part = "val") -> list[float]:
         """Scores of vectors (m, P) on a part."""
         return self.evaluator.scores(self.layout.unflatten(vectors), part)
+
+    def gradients(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """Training losses (m,) of vectors (m, P), summed over their targets, and the gradients (m, P).
+
+        Raises:
+            ZooError: The zoo is scored by a function of a module, which knows no training loss.
+        """
+        if isinstance(self.evaluator, FunctionEvaluator):
+            raise ZooError("a scoring function has no training loss: pass a task")
+        losses, found = training_gradients(self.evaluator, self.layout.unflatten(vectors), list(self.layout.shapes))
+        return losses, torch.cat([found[name].flatten(1) for name in self.layout.shapes], dim=1)
 
     def ensemble_score(self, vectors: Tensor, part: Part = "val") -> float:
         """Score of the mean answer of vectors (m, P) on a part."""

@@ -2,23 +2,27 @@ import pytest
 import torch
 
 from gnndiff.config import Method
-from gnndiff.generators import diffusion
+from gnndiff.errors import ConfigError
+from gnndiff.generators import learning
 from gnndiff.generators.data import Data, Fold
-from gnndiff.generators.diffusion import sample
+from gnndiff.generators.paths import PATHS
+from gnndiff.generators.sampling import sample
 
 METHOD = Method()
+DIFFUSION, FLOW = PATHS.values()
+BOTH = pytest.mark.parametrize("path", [DIFFUSION, FLOW], ids=["diffusion", "flow"])
 
 
-def scheduler(name="DDIMScheduler"):
-    return diffusion.sampler(name, diffusion.noise_schedule())
+def scheduler(path=DIFFUSION, name=METHOD.scheduler):
+    return path.scheduler(name)
 
 
 def data_of(latents, condition):
     return Data(latents, condition, range(len(latents)), latents.square().mean(dim=0))
 
 
-def train_denoiser(latents, condition, steps, generator):
-    return diffusion.train_denoiser(data_of(latents, condition), steps, generator, METHOD)
+def train_denoiser(latents, condition, steps, generator, path=DIFFUSION):
+    return learning.train_denoiser(path, data_of(latents, condition), steps, generator, METHOD)
 
 
 def mixture(n, generator):
@@ -29,22 +33,23 @@ def mixture(n, generator):
     return centre + torch.randn(n, 2, generator=generator) @ factor.mT, 2 * component - 1
 
 
-def test_samples_have_mean_and_covariance_of_a_known_mixture():
+@BOTH
+def test_samples_have_mean_and_covariance_of_a_known_mixture(path):
     generator = torch.Generator().manual_seed(0)
     data, component = mixture(4000, generator)
-    denoiser = train_denoiser(data, component, 1000, generator)
+    denoiser = train_denoiser(data, component, 700, generator, path)
 
-    drawn = sample(denoiser, scheduler(), mixture(2000, generator)[1], generator=generator)
+    drawn = sample(denoiser, scheduler(path), mixture(2000, generator)[1], generator=generator)
     torch.testing.assert_close(drawn.mean(dim=0), data.mean(dim=0), atol=0.1, rtol=0)
     torch.testing.assert_close(drawn.mT.cov(), data.mT.cov(), atol=0.1, rtol=0)
 
     for side in (-1.0, 1.0):
-        one = sample(denoiser, scheduler(), torch.full((1000, 1), side), generator=generator)
+        one = sample(denoiser, scheduler(path), torch.full((1000, 1), side), generator=generator)
         of_data = data[component.squeeze() == side]
         torch.testing.assert_close(one.mean(dim=0), of_data.mean(dim=0), atol=0.1, rtol=0)
-        torch.testing.assert_close(one.mT.cov(), of_data.mT.cov(), atol=0.03, rtol=0)
+        torch.testing.assert_close(one.mT.cov(), of_data.mT.cov(), atol=0.04, rtol=0)
 
-    blind = sample(denoiser, scheduler(), torch.ones(1000, 1), guidance=0.0, generator=generator)
+    blind = sample(denoiser, scheduler(path), torch.ones(1000, 1), guidance=0.0, generator=generator)
     assert 0.4 < float((blind[:, 0] > 0).float().mean()) < 0.6
 
 
@@ -68,55 +73,105 @@ def test_same_seed_same_denoiser_and_samples():
 
 
 @pytest.mark.parametrize("size", [2, 100])
-@pytest.mark.parametrize("name", ["DDIMScheduler", "EulerDiscreteScheduler"])  # DDPM needs more steps
-def test_untrained_it_samples_the_gaussian(name, size):
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        *((DIFFUSION, name) for name in ("DDIMScheduler", "HeunDiscreteScheduler", "DPMSolverMultistepScheduler")),
+        *((FLOW, name) for name in ("FlowMatchHeunDiscreteScheduler", "DPMSolverMultistepScheduler")),
+    ],
+)
+def test_untrained_it_samples_the_gaussian(path, name, size):
     generator = torch.Generator().manual_seed(0)
     variances = torch.linspace(0.2, 3, size)
     data = Data(torch.randn(16, size), torch.zeros(16, 1), range(16), variances)
-    denoiser = diffusion.train_denoiser(data, 100, generator, METHOD, until=0)
-    drawn = sample(denoiser, scheduler(name), torch.zeros(1000, 1), steps=100, generator=generator)
+    denoiser = learning.train_denoiser(path, data, 100, generator, METHOD, until=0)
+    drawn = sample(denoiser, scheduler(path, name), torch.zeros(1000, 1), steps=50, generator=generator)
     torch.testing.assert_close(drawn.mean(dim=0) / variances.sqrt(), torch.zeros(size), atol=0.14, rtol=0)
     torch.testing.assert_close(drawn.var(dim=0), variances, atol=0, rtol=0.2)
+
+
+@BOTH
+def test_untrained_it_is_the_best_linear_prediction(path):
+    generator = torch.Generator().manual_seed(0)
+    latents = torch.tensor([0.5, 2.0]) * torch.randn(20000, 2, generator=generator)
+    denoiser = learning.train_denoiser(path, data_of(latents, torch.zeros(20000, 1)), 1, generator, METHOD, until=0)
+    noise = torch.randn(latents.shape, generator=generator)
+    times = torch.full((20000,), 300)
+    points, target = path.between(latents, noise, times), path.target(latents, noise)
+    slopes = (points * target).sum(dim=0) / points.square().sum(dim=0)
+    with torch.no_grad():
+        predicted = denoiser(points, times, torch.zeros(20000, 1), times > 0)
+    torch.testing.assert_close(predicted, slopes * points, atol=0.1, rtol=0.02)
 
 
 def test_untrained_its_error_is_that_of_the_best_linear_denoiser():
     generator = torch.Generator().manual_seed(0)
     latents = torch.randn(20000, 1, generator=generator)
-    denoiser = diffusion.train_denoiser(data_of(latents, torch.zeros(20000, 1)), 1, generator, METHOD, until=0)
+    data = data_of(latents, torch.zeros(20000, 1))
+    denoiser = learning.train_denoiser(DIFFUSION, data, 1, generator, METHOD, until=0)
     noise = torch.randn(latents.shape, generator=generator)
     times = torch.full((20000,), 300)
-    left = diffusion.noise_schedule().alphas_cumprod[300]
-    noisy = left.sqrt() * latents + (1 - left).sqrt() * noise
+    left = DIFFUSION.shares(times)[0][0, 0].square()
+    noisy = DIFFUSION.between(latents, noise, times)
     with torch.no_grad():
         error = (denoiser(noisy, times, torch.zeros(20000, 1), times > 0) - noise).square().mean()
     torch.testing.assert_close(error, left, atol=0.02, rtol=0)
 
 
 def test_steps_between_whole_ones_are_taken():
-    denoiser = train_denoiser(torch.eye(3), torch.zeros(3, 1), 1, torch.Generator().manual_seed(0))
-    latents, times = torch.ones(3, 3), torch.tensor([10.0, 10.5, 11.0])
-    first, middle, last = denoiser.gaussian(latents, times)[:, 0].tolist()
+    points, times = torch.ones(3, 3), torch.tensor([10.0, 10.5, 11.0])
+    first, middle, last = DIFFUSION.gaussian(points, times, torch.ones(3))[:, 0].tolist()
     assert first < middle < last
 
 
-def held_out_steps(draw, members, steps, seed=0):
+def held_out_steps(path, draw, members, steps, seed=0):
     generator = torch.Generator().manual_seed(seed)
     latents, unseen = draw(members, generator), draw(members // 4, generator)
     data = data_of(latents, torch.zeros(members, 1))
-    return diffusion.held_out_steps(Fold(data, unseen, torch.zeros(len(unseen), 1)), steps, generator, METHOD)
+    fold = Fold(data, unseen, torch.zeros(len(unseen), 1), range(len(unseen)))
+    return learning.held_out_steps(path, fold, steps, generator, METHOD)
 
 
-def test_few_gaussian_trainings_teach_nothing_beyond_the_gaussian():
-    found = held_out_steps(lambda n, rng: torch.randn(n, 12, generator=rng), 16, 200)
+@BOTH
+def test_few_gaussian_trainings_teach_nothing_beyond_the_gaussian(path):
+    found = held_out_steps(path, lambda n, rng: torch.randn(n, 12, generator=rng), 16, 200)
     assert found.steps == 0
     assert found.error == found.gaussian
 
 
-def test_many_trainings_of_two_modes_teach_more_than_the_gaussian():
+@BOTH
+def test_many_trainings_of_two_modes_teach_more_than_the_gaussian(path):
     def two_modes(n, rng):
         side = 2 * torch.randint(2, (n, 1), generator=rng).float() - 1
         return torch.cat([side, -side], dim=1) + 0.1 * torch.randn(n, 2, generator=rng)
 
-    found = held_out_steps(two_modes, 1000, 400)
+    found = held_out_steps(path, two_modes, 1000, 400)
     assert found.steps > 0
     assert found.error < 0.8 * found.gaussian
+
+
+@BOTH
+def test_every_scheduler_of_a_path_walks_it(path):
+    variances = torch.tensor([0.3, 2.0])
+    data = Data(torch.randn(16, 2), torch.zeros(16, 1), range(16), variances)
+    denoiser = learning.train_denoiser(path, data, 1, torch.Generator().manual_seed(0), METHOD, until=0)
+    draws = {}
+    for name in path.schedulers():
+        generator = torch.Generator().manual_seed(0)
+        draws[name] = sample(denoiser, scheduler(path, name), torch.zeros(500, 1), steps=50, generator=generator)
+        torch.testing.assert_close(draws[name].var(dim=0) / variances, torch.ones(2), atol=0.35, rtol=0)
+    assert len({float(drawn[0, 0]) for drawn in draws.values()}) > 0.7 * len(
+        draws
+    )  # Euler's are DDIM's by construction
+
+
+@BOTH
+def test_schedulers_and_steps_that_are_none(path):
+    with pytest.raises(ConfigError, match=r"^no scheduler of .* is called 'Euler': .*use one of D.*, D"):
+        path.scheduler("Euler")
+    denoiser = train_denoiser(torch.eye(2), torch.zeros(2, 1), 1, torch.Generator().manual_seed(0), path)
+    for steps in (0, 1001):
+        with pytest.raises(ConfigError, match=f"steps={steps}, expected 1 to 1000"):
+            sample(denoiser, scheduler(path), torch.zeros(1, 1), steps=steps)
+    with pytest.raises(ConfigError, match="steps=2, which PNDMScheduler cannot go"):
+        sample(denoiser, scheduler(DIFFUSION, "PNDMScheduler"), torch.zeros(1, 1), steps=2)

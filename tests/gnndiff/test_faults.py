@@ -370,7 +370,7 @@ def test_settings_of_files_are_those_of_the_space(tmp_path):
 
 @pytest.mark.parametrize("name", ["width", "blocks", "latent_dim"])
 def test_a_saved_module_is_not_built_larger_than_its_file(name):
-    module = Denoiser(3, 2, width=8, blocks=1)
+    module = Denoiser("diffusion", 3, 2, width=8, blocks=1)
     again = loaded(Denoiser, module.config, module.state_dict())
     assert all(tensor.equal(module.state_dict()[key]) for key, tensor in again.state_dict().items())
     for value in (10**7, 2 * module.config[name]):

@@ -11,7 +11,10 @@ ROOT = Path(gnndiff.__file__).parent
 LOW = sorted(path for folder in ("targets", "layers") for path in (ROOT / folder).glob("*.py"))
 MIDDLE = sorted(
     [
-        *(ROOT / f"{name}.py" for name in ("evaluation", "networks", "stacked", "norm_statistics", "live_bytes")),
+        *(
+            ROOT / f"{name}.py"
+            for name in ("evaluation", "gradients", "networks", "stacked", "norm_statistics", "live_bytes")
+        ),
         *(ROOT / "zoo").glob("*.py"),
         *(ROOT / "generators").glob("*.py"),
     ]

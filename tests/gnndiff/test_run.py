@@ -11,7 +11,7 @@ import torch
 from gnndiff import Run, RunConfig, search
 from gnndiff.errors import ConfigError
 from gnndiff.evaluation import Evaluator, stack
-from gnndiff.generators import diffusion
+from gnndiff.generators import learning
 from gnndiff.runs import collect, generate
 from gnndiff.runs.collect import load_zoo, settings_of_zoo, view
 from gnndiff.runs.deliver import Best
@@ -95,7 +95,7 @@ INTERRUPTIONS = {
     "search": (jobs, "train_once", 2),
     "collect": (collect, "train_once", 1),
     "collect while writing": (zoo_store, "write_bytes", 2),
-    "train": (diffusion, "noise_schedule", 1),
+    "train": (learning, "train_denoiser", 0),
     "generate": (generate, "best", 1),
     "compare": (jobs, "train_once", 9),
     "compare late": (Evaluator, "ensemble", 1),

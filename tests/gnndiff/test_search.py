@@ -299,7 +299,7 @@ BAD = {
     "zoo": ({"zoo": "rings"}, "no zoo is called 'rings'"),
     "one training": ({"settings": 1, "initialisations": 1}, "a zoo of one training"),
     "generator": ({"generator": "gan"}, "no generator is called 'gan'"),
-    "scheduler": ({"method": partial(Method, scheduler="Sun")}, "no scheduler 'Sun'"),
+    "scheduler": ({"method": partial(Method, scheduler="Sun")}, "no scheduler of diffusion is called 'Sun'"),
     "block": ({"method": partial(Method, block=0)}, "got method.block=0, expected at least 1"),
     "levels": ({"method": partial(Method, noise_levels=())}, "finite numbers"),
     "device": ({"device": "abacus"}, "device 'abacus' cannot be used"),
