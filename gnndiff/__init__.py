@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from gnndiff.targets import Target, available, register
     from gnndiff.targets.ranges import Float, Int
     from gnndiff.zoo import Zoo
+    from gnndiff.zoo.audit import Audit, audit
 
 # Imported on first use: PyG, diffusers and optuna together take seconds.
 _MODULES = {
+    "Audit": "gnndiff.zoo.audit",
     "BenchError": "gnndiff.errors",
     "Benchmark": "gnndiff.benchmark.bench",
     "Budget": "gnndiff.config",
@@ -42,6 +44,7 @@ _MODULES = {
     "Zoo": "gnndiff.zoo",
     "ZooError": "gnndiff.errors",
     "__version__": "dmdgnn",
+    "audit": "gnndiff.zoo.audit",
     "available": "gnndiff.targets",
     "bench": "gnndiff.benchmark.bench",
     "register": "gnndiff.targets",
@@ -50,6 +53,7 @@ _MODULES = {
 }
 
 __all__ = [
+    "Audit",
     "BenchError",
     "Benchmark",
     "Budget",
@@ -71,6 +75,7 @@ __all__ = [
     "Target",
     "Zoo",
     "ZooError",
+    "audit",
     "available",
     "bench",
     "register",

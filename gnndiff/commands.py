@@ -62,10 +62,33 @@ def generate(config: Config = RunConfig()) -> None:  # noqa: B008 - frozen
 
 
 @app.command
-def compare(config: Config = RunConfig()) -> None:  # noqa: B008 - frozen
-    """Last stage of a run: score all rows of the table and keep the best network."""
+def compare(
+    runs: Positional[tuple[Path, ...]] = (),
+    splits: int | None = None,
+    seeds: int | None = None,
+    config: Config = RunConfig(),  # noqa: B008 - frozen
+) -> None:
+    """Last stage of a run: score all rows of the table and keep the best network. Or a table over several runs.
+
+    With run folders, the table is over them and over the same runs on other splits and with other seeds, which are run
+    where they are missing; of all other flags only --root, --quiet and --model FILE.py:NAME count then.
+
+    Args:
+        runs: Run folders.
+        splits: Number of splits that the runs are compared over.
+        seeds: Number of seeds that they are compared over.
+        config: Settings of the run.
+    """
     from gnndiff.report.table import print_results
 
+    if runs or splits is not None or seeds is not None:
+        from gnndiff.across import compare_runs
+        from gnndiff.resolve import find_target, is_reference
+
+        target = find_target(config.model) if is_reference(config.model) else None
+        found = compare_runs(runs, splits=splits, seeds=seeds, target=target, root=config.root, quiet=config.quiet)
+        print(found.to_markdown())
+        return
     print_results(_stage("compare", config))
 
 

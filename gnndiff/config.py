@@ -32,6 +32,7 @@ class Budget:
         candidates: Parameter vectors drawn at a time, of which validation picks.
         resamplings: Independent draws of that many.
         members: Networks in a soup or an ensemble.
+        refine_epochs: Epochs of training from a network that is there.
         equal_time_search: Go on with the random search for the time that the generator and its zoo took.
         full_grid: Train the whole grid.
     """
@@ -47,6 +48,7 @@ class Budget:
     candidates: int
     resamplings: int
     members: int
+    refine_epochs: int = 20
     finalists: int = 2
     finalist_trainings: int = 2
     equal_time_search: bool = False
@@ -61,6 +63,7 @@ class Budget:
 
 SAMPLERS = ("random", "grid", "tpe", "coarse-to-fine")
 PRUNERS = ("none", "median", "hyperband")
+DELIVERED = ("network", "ensemble")
 
 BUDGETS = {
     "smoke": Budget(
@@ -75,6 +78,7 @@ BUDGETS = {
         candidates=20,
         resamplings=2,
         members=4,
+        refine_epochs=10,
     ),
     "coarse": Budget(
         trials=54,
@@ -143,8 +147,9 @@ class Method:
         branch_tries: Trainings of a branch, each at 0.3 of the former's learning rate, until it stays in its basin.
         barrier: Fall of the validation score on the way to others beyond which a member is left out of averages.
         least_spread: Relative spread below which a zoo is one point, and refused.
+        refine_rate: Learning rate of short trainings from networks that are there, relative to that of the setting.
         alignment_rounds: Times that all networks are aligned to their mean.
-        noise_levels: Sizes of the noise around the best checkpoint, relative to each tensor.
+        noise_levels: Sizes of the noise around checkpoints, relative to the deviation of each tensor in the zoo.
         energy: Share of the checkpoints' variance that the latents keep.
         batch_size: Latents in a step of the denoiser.
         learning_rate: Learning rate of the denoiser.
@@ -164,8 +169,9 @@ class Method:
     branch_tries: int = 3
     barrier: float = 0.05
     least_spread: float = 0.01
+    refine_rate: float = 0.3
     alignment_rounds: int = 3
-    noise_levels: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3)
+    noise_levels: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0)
     energy: float = 0.99
     batch_size: int = 64
     learning_rate: float = 1e-3
@@ -209,6 +215,7 @@ class RunConfig:
             flow matching or diffusion, which start as the Gaussian and leave it only for what helps on trainings that
             they have not seen, by descent of the training loss in their subspace, or by the simplest of these that no
             other beats on validation.
+        deliver: Whether the run delivers one network, or an ensemble where that validates better.
         split: Index of the task's split.
         seed: Seed of everything random.
         device: Device of all training, such as cpu or cuda.
@@ -235,6 +242,7 @@ class RunConfig:
         candidates: Instead of the budget's.
         resamplings: Instead of the budget's.
         members: Instead of the budget's.
+        refine_epochs: Instead of the budget's.
         finalists: Instead of the budget's.
         finalist_trainings: Instead of the budget's.
         equal_time_search: Instead of the budget's.
@@ -253,6 +261,7 @@ class RunConfig:
     generator: Literal["gaussian", "kde", "mixture", "flow-matching", "latent-diffusion", "subspace", "auto"] = (
         "latent-diffusion"
     )
+    deliver: Literal["network", "ensemble"] = "network"
     split: int = 0
     seed: int = 0
     device: str = "cpu"
@@ -279,6 +288,7 @@ class RunConfig:
     candidates: int | None = None
     resamplings: int | None = None
     members: int | None = None
+    refine_epochs: int | None = None
     finalists: int | None = None
     finalist_trainings: int | None = None
     equal_time_search: bool | None = None
@@ -286,7 +296,7 @@ class RunConfig:
     method: Method = Method()
 
     def __post_init__(self) -> None:
-        for name, known in (("sampler", SAMPLERS), ("pruner", PRUNERS)):
+        for name, known in (("sampler", SAMPLERS), ("pruner", PRUNERS), ("deliver", DELIVERED)):
             if getattr(self, name) not in known:
                 raise ConfigError(f"no {name} is called {getattr(self, name)!r}: use one of {', '.join(known)}")
         if self.workers < 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,18 @@ import torch
 from torch import Tensor, nn
 
 import graphtasks
+from gnndiff.calibration import calibration
 from gnndiff.errors import ConfigError, DamagedFileError
 from gnndiff.runs.deliver import FACTS, Best
 from gnndiff.runs.folder import Run
 from gnndiff.targets.base import check_setting, training_names
-from graphtasks import FitConfig, GraphTask
+from graphtasks import FitConfig, GraphTask, kinds
 from graphtasks.files import explained, write_bytes
-from graphtasks.splits import PARTS, LinkSplit
+from graphtasks.splits import PARTS, LinkSplit, Part
 
 Arrays = dict[str, npt.NDArray[Any]]
+
+SCORED: tuple[Part, ...] = ("val", "test")
 
 
 def predict_run(run: Run, task: GraphTask | None = None) -> Arrays:
@@ -40,30 +44,56 @@ def predict_run(run: Run, task: GraphTask | None = None) -> Arrays:
     task = run.task if task is None else _alike(task, run.task)
     preparations = run.preparations if task is run.task else type(run.preparations)(run.target, task)
     prepared = preparations(best.setting)
-    module = run.build(best.setting, 0)
+    modules = [run.build(best.setting, 0) for _ in best.states]
     try:
-        module.load_state_dict(best.state_dict)
+        for module, state in zip(modules, best.states, strict=True):
+            module.load_state_dict(state)
     except RuntimeError as error:
         raise DamagedFileError(
             f"the network in {run.folder / 'best'} is of another form than its setting: delete the "
             "folder and run `gnndiff compare`"
         ) from error
     split = run.config.split if run.config.split < len(task.splits) else 0
-    return predictions(module, prepared, split, run.fit_config(best.setting, 0))
+    return predictions(modules, prepared, split, run.fit_config(best.setting, 0), weights=best.weights)
 
 
-def predictions(module: nn.Module, task: GraphTask, split: int = 0, config: FitConfig | None = None) -> Arrays:
-    """Answers of a network to a prepared task.
+def predictions(
+    modules: nn.Module | Sequence[nn.Module],
+    task: GraphTask,
+    split: int = 0,
+    config: FitConfig | None = None,
+    *,
+    weights: Sequence[float] | None = None,
+) -> Arrays:
+    """Answers of a network, or mean answers of an ensemble, to a prepared task.
+
+    Args:
+        modules: The network, or those of the ensemble.
+        task: The task.
+        split: Index of the split.
+        config: Training settings, of which only those of batches are used.
+        weights: Weight of each network of the ensemble, by default the same.
 
     Returns:
         `outputs`, a row for each node, graph or pair; for classes also `probabilities` and `classes`; for links also
         the `pairs` (2, M) of the test part and their `probabilities`; for many graphs also the graph of each row.
+        Where there are probabilities, `val_nll`, `val_ece`, `val_auroc` and the same of `test` are their uncertainty
+        on the labels of these parts, see :class:`gnndiff.calibration.Calibration`; NaN where there is none.
     """
-    if not task.many:
-        outputs = graphtasks.predict(module, task, split, "test", config)
+    modules = [modules] if isinstance(modules, nn.Module) else modules
+
+    def answer(part: Part) -> Tensor:
+        found = [graphtasks.predict(module, task, split, part, config).cpu() for module in modules]
+        return found[0] if len(found) == 1 else task.average(found, weights)
+
+    scored: dict[Part, Tensor]
+    if task.many:
+        answers = {part: answer(part) for part in PARTS}
+        outputs, scored = torch.cat(list(answers.values())), answers
     else:
-        parts = [graphtasks.predict(module, task, split, part, config) for part in PARTS]
-        outputs = torch.cat(parts)
+        outputs = answer("test")
+        kept = {part: kinds.find(task.kind).rows(task, split, part) for part in SCORED}
+        scored = {part: answer(part) if rows is None else outputs[rows] for part, rows in kept.items()}
     arrays: dict[str, Tensor] = {"outputs": outputs}
     chosen = task.split(split)
     if isinstance(chosen, LinkSplit):
@@ -72,9 +102,19 @@ def predictions(module: nn.Module, task: GraphTask, split: int = 0, config: FitC
         arrays |= {"probabilities": outputs.softmax(dim=-1), "classes": outputs.argmax(dim=-1)}
     if task.many:
         order = torch.cat([chosen[part] for part in PARTS])  # type: ignore[index]
-        rows = 1 if task.kind == "graph" else torch.tensor([int(task.graphs[i].num_nodes) for i in order.tolist()])
-        arrays["graph"] = order if isinstance(rows, int) else order.repeat_interleave(rows)
-    return {name: tensor.detach().cpu().numpy() for name, tensor in arrays.items()}
+        sizes = 1 if task.kind == "graph" else torch.tensor([int(task.graphs[i].num_nodes) for i in order.tolist()])
+        arrays["graph"] = order if isinstance(sizes, int) else order.repeat_interleave(sizes)
+    return {name: tensor.detach().cpu().numpy() for name, tensor in arrays.items()} | _uncertainty(task, split, scored)
+
+
+def _uncertainty(task: GraphTask, split: int, answers: dict[Part, Tensor]) -> Arrays:
+    """Measures of the probabilities by the labels of each part."""
+    found: Arrays = {}
+    for part in SCORED:
+        measures = calibration(task, answers[part], split, part)
+        for name, value in {} if measures is None else vars(measures).items():
+            found[f"{part}_{name}"] = np.array(np.nan if value is None else value)
+    return found
 
 
 def save_predictions(path: Path, arrays: Arrays) -> None:

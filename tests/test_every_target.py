@@ -22,6 +22,7 @@ TINY = {
     "candidates": 4,
     "resamplings": 1,
     "members": 2,
+    "refine_epochs": 2,
     "zoo": "independent",
 }
 

@@ -241,7 +241,7 @@ class GraphTask:
             pred = pred.view(-1)
         return self.metric.score(y, pred)
 
-    def average(self, outputs: Sequence[Tensor] | Tensor) -> Tensor:
+    def average(self, outputs: Sequence[Tensor] | Tensor, weights: Sequence[float] | None = None) -> Tensor:
         """The prediction of an ensemble, in the form that :meth:`evaluate` takes, from those of its networks.
 
         Mean probabilities of classes, mean sigmoids of labels and links, mean values; see
@@ -249,8 +249,9 @@ class GraphTask:
 
         Args:
             outputs: Predictions of n networks, as a list of tensors or one of shape (n, ...).
+            weights: Weight of each, by default the same.
         """
-        return kinds.find(self.kind).average(self, outputs)
+        return kinds.find(self.kind).average(self, outputs, weights)
 
     def replace(self, **changes: Any) -> GraphTask:
         """A copy with some fields changed; this task stays as it is."""

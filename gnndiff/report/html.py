@@ -94,11 +94,16 @@ def _audit(results: Mapping[str, Any]) -> list[str]:
     audit = results.get("audit")
     if not audit:
         return []
+    columns = ("in_same", "in_other", "overlap", "overlap_same", "overlap_other")
     lines = [
-        {name: "-" if value is None else value if isinstance(value, str | int) else f"{value:.3g}"
-         for name, value in row.items() if not isinstance(value, dict)}
-        for row in audit
-    ]  # fmt: skip
+        {
+            "pool": entry["pool"],
+            "networks": entry["networks"],
+            **{name: "-" if entry[name] is None else f"{entry[name]:.3g}" for name in columns},
+            "moved by the condition": "-" if entry["condition"] is None else f"{entry['condition']['distance']:.3g}",
+        }
+        for entry in audit
+    ]
     text = (
         "Distances are to the nearest checkpoint, in units of two checkpoints of one training (in_same) and of two "
         "trainings (in_other): well below 1 is a copy. Overlaps are of the wrong answers."
@@ -108,7 +113,10 @@ def _audit(results: Mapping[str, Any]) -> list[str]:
 
 def _calibration(results: Mapping[str, Any]) -> list[str]:
     lines = [
-        {"row": row["name"], **{name: f"{value:.3g}" for name, value in row["calibration"].items()}}
+        {
+            "row": row["name"],
+            **{name: "-" if value is None else f"{value:.3g}" for name, value in row["calibration"].items()},
+        }
         for row in results["rows"]
         if row.get("calibration")
     ]

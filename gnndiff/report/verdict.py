@@ -15,12 +15,23 @@ def verdict(results: Mapping[str, Any]) -> list[str]:
     score, rows = metric(results["metric"]), {row["name"]: row for row in results["rows"]}
     best = results["best"]
     lines = [
-        f"The run delivers {best['row']}: validation {score.format(best['val'])}, test {score.format(best['test'])}."
+        f"The run delivers {best['row']}{_kind(best)}: validation {score.format(best['val'])}, test "
+        f"{score.format(best['test'])}."
     ]
     if "coarse_winner" in rows and best["row"] != "coarse_winner":
         lines.append(_against_search(best, rows["coarse_winner"], score))
     lines += _of_generator(rows, score)
     return [*lines, "All of this is one split: intervals over splits and seeds come from `gnndiff compare`."]
+
+
+def _kind(best: Row) -> str:
+    """Whether what is delivered was there before anything was generated."""
+    kind = best.get("is", "network")
+    return {
+        "network": "",
+        "checkpoint": ", a checkpoint of the zoo as it is",
+        "training": ", a training of the search as it is",
+    }.get(kind, f", an {kind}")
 
 
 def _against_search(best: Row, winner: Row, score: Metric) -> str:

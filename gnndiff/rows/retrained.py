@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from collections.abc import Sequence
+from functools import partial
 
-from gnndiff.errors import RunFolderError
-from gnndiff.rows.base import Material, Outcome, Row
-from gnndiff.runs.folder import Run
-from gnndiff.scores import best_first
-from gnndiff.search import SEARCH, finalists, finished_trials, name_winner, retrain, search_space, total_seconds
+from gnndiff.judge import PARTS
+from gnndiff.rows.base import Made, Material, Outcome, Row
+from gnndiff.runs.deliver import Deliverable
+from gnndiff.scores import order
+from gnndiff.search import finalists, read_state, search_space
+from gnndiff.stacked import stack
 from gnndiff.targets.ranges import is_range
 
 
 class CoarseWinner(Row):
     """The best setting of the coarse search, trained anew several times."""
 
-    name: ClassVar[str] = "coarse_winner"
-    title: ClassVar[str] = "the best setting of the coarse search, trained anew"
+    def __init__(self, name: str = "coarse_winner") -> None:
+        super().__init__(name, "search", "training")
 
     def outcome(self, material: Material) -> Outcome:
         """Train the winner anew."""
-        return retrained(material.run, self.trials(material))
+        found = material.retrained(self.trials(material))
+        judge, evaluator = material.judge, material.run.evaluator(found.setting)
+        answers = judge.answers(evaluator, stack(found.states))
+        made: Sequence[Made] = [
+            Made({part: answers[part][i] for part in PARTS}, partial(Deliverable, [state], [1.0], dict(found.setting)))
+            for i, state in enumerate(found.states)
+        ]
+        return Outcome.judged(judge, made, 1, found.searched, found.note)
 
     def trials(self, material: Material) -> int | None:
         """Number of settings of the search, None for the whole grid."""
@@ -29,33 +38,38 @@ class CoarseWinner(Row):
 
 
 class BestFinalist(Row):
-    """The training of a finalist that validates best, which the search leaves."""
+    """The training of a finalist that ranks first, which the search leaves."""
 
-    name: ClassVar[str] = "best_finalist"
-    title: ClassVar[str] = "the training of a finalist of the search that validates best"
+    def __init__(self) -> None:
+        super().__init__("best_finalist", "search", "best")
 
-    def applies(self, run: Run) -> bool:
+    def applies(self, material: Material) -> bool:
         """Whether a finalist's training came to its end."""
-        return bool(finalists(run))
+        return bool(finalists(material.run))
 
     def outcome(self, material: Material) -> Outcome:
         """Take it as it is."""
-        run = material.run
-        found = finalists(run)
-        best = best_first(found, lambda each: each.val, run.task.metric)[0]
-        note = f"best of {len(found)} trainings of finalists"
-        return Outcome([best.val], [best.test], material.seconds("search"), note, training=best)
+        run, judge, made = material.run, material.judge, []
+        for training in finalists(run):
+            state, setting = read_state(run, training), dict(training.setting)
+            answers = judge.answers(run.evaluator(setting), stack([state]))
+            alone = {part: answers[part][0] for part in PARTS}
+            made.append(Made(alone, partial(Deliverable, [state], [1.0], setting)))
+        ranks = [judge.scores(each.answers["val"].unsqueeze(0), "rank")[0] for each in made]
+        first = made[order(ranks, judge.metric)[0]]
+        note = f"best of {len(made)} trainings of finalists"
+        return Outcome.judged(judge, [first], len(made), material.seconds("search"), note)
 
 
 class EqualTimeSearch(CoarseWinner):
     """The winner of the random search, gone on with for the time that zoo and generator took."""
 
-    name: ClassVar[str] = "random_search_equal_time"
-    title: ClassVar[str] = "the best setting of a random search of equal time, trained anew"
+    def __init__(self) -> None:
+        super().__init__("random_search_equal_time")
 
-    def applies(self, run: Run) -> bool:
+    def applies(self, material: Material) -> bool:
         """Whether the budget has it."""
-        return run.limits.equal_time_search
+        return material.run.limits.equal_time_search
 
     def trials(self, material: Material) -> int:
         """Number of settings, which follows from the recorded times of the stages."""
@@ -69,27 +83,14 @@ class EqualTimeSearch(CoarseWinner):
 class FullGrid(CoarseWinner):
     """The winner of the whole grid."""
 
-    name: ClassVar[str] = "full_grid"
-    title: ClassVar[str] = "the best setting of the whole grid, trained anew"
+    def __init__(self) -> None:
+        super().__init__("full_grid")
 
-    def applies(self, run: Run) -> bool:
+    def applies(self, material: Material) -> bool:
         """Whether the budget has it."""
+        run = material.run
         return run.limits.full_grid and not any(map(is_range, run.space.values()))
 
     def trials(self, material: Material) -> None:
         """The whole grid, trained."""
         search_space(material.run, None)
-
-
-def retrained(run: Run, count: int | None) -> Outcome:
-    """The best of the first `count` settings of the search, trained anew several times."""
-    name_winner(run, count)
-    trials, good = retrain(run, count)
-    if not good:
-        raise RunFolderError(f"all trainings of the winning setting {trials[0].params} diverged: use another seed")
-    searched = finished_trials(run, SEARCH)[:count]
-    note = f"best of {len(searched)} settings, trained {len(trials)} times"
-    if len(good) < len(trials):
-        note += f", {len(trials) - len(good)} of which diverged and do not count"
-    vals, tests = [each.val for each in good], [each.test for each in good]
-    return Outcome(vals, tests, total_seconds(searched), note, training=good[0])

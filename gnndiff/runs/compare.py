@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 from collections.abc import Sequence
 from time import perf_counter
 from typing import Any
 
+import torch
+
+from gnndiff.calibration import Calibration
 from gnndiff.files import SEAL, write_json
 from gnndiff.pipeline import GNNDiffPipeline
-from gnndiff.rows import ROWS, Material, Outcome
+from gnndiff.rows import POOLS, ROWS, Material, Outcome, Row
+from gnndiff.runs.choose import choose
 from gnndiff.runs.collect import load_zoo
 from gnndiff.runs.deliver import Best
 from gnndiff.runs.folder import Run
 from gnndiff.runs.generate import load_candidates
 from gnndiff.runs.record import ORDER, RESULTS
-from gnndiff.scores import best_first
-from gnndiff.search import read_state
+from gnndiff.zoo.audit import Auditor
 
-FORMAT = 2
+FORMAT = 3
 PROTOCOL = (
-    "Test score at the best validation epoch. Validation chose setting, epoch and candidates; test chose nothing. std "
-    "is over the n trainings or draws of a row, on one split."
+    "Test score at the best validation epoch. Validation chose settings and epochs; one half of it ranked and refined "
+    "networks, the other chose what is delivered; test chose nothing. std is over the n trainings or draws of a row, "
+    "on one split."
 )
 
 
@@ -33,9 +38,11 @@ def compare(run: Run) -> dict[str, Any]:
         run.require("train")
         generator = GNNDiffPipeline.from_pretrained(run.folder / "generator").generator
         material = Material(run, zoo, generator, candidates)
-        outcomes = {row.name: row.outcome(material) for row in ROWS if row.applies(run)}
-        best = _best(material, outcomes)
+        rows = [row for row in ROWS if row.applies(material)]
+        outcomes = {row.name: row.outcome(material) for row in rows}
+        best = choose(material, outcomes)
         best.save(run.folder / "best")
+        audited = _audit(material)
     metric = run.task.metric
     seconds = {**run.seconds(), "compare": round(perf_counter() - start, 3)}
     results = {
@@ -56,43 +63,59 @@ def compare(run: Run) -> dict[str, Any]:
         "alignment": zoo.alignment,
         "protocol": f"{run.task.protocol}. {PROTOCOL}",
         "stages": [{"name": stage, "seconds": seconds[stage]} for stage in ORDER],
-        "rows": [_row(name, outcome) for name, outcome in outcomes.items()],
-        "best": {"row": best.row, "val": best.val, "test": best.test, "setting": best.setting},
+        "rows": [_row(row, outcomes[row.name]) for row in rows],
+        "audit": audited,
+        "best": _about(best),
     }
     write_json(run.folder / RESULTS, results)
     run.finish("compare", seconds["compare"], [RESULTS, f"best/{SEAL}"])
     return results
 
 
-def _row(name: str, outcome: Outcome) -> dict[str, Any]:
-    def summary(scores: Sequence[float]) -> dict[str, float]:
-        std = statistics.stdev(scores) if len(scores) > 1 else 0.0
-        return {"mean": statistics.fmean(scores), "std": std, "n": len(scores)}
-
+def _row(row: Row, outcome: Outcome) -> dict[str, Any]:
     return {
-        "name": name,
-        "val": summary(outcome.vals),
-        "test": summary(outcome.tests),
+        "name": row.name,
+        "pool": row.pool,
+        "form": row.form,
+        "of": outcome.of,
+        "val": _summary(outcome.vals),
+        "choice": _summary(outcome.choices),
+        "test": _summary(outcome.tests),
+        "calibration": _calibration(outcome.calibration),
         "seconds": round(outcome.seconds, 1),
         "note": outcome.note,
     }
 
 
-def _best(material: Material, outcomes: dict[str, Outcome]) -> Best:
-    """The single network of the best validation score; the first row's among equal ones."""
-    zoo, run = material.zoo, material.run
-    single = {name: each for name, each in outcomes.items() if each.network is not None or each.training is not None}
-    name, outcome = best_first(single.items(), lambda item: item[1].vals[0], run.task.metric)[0]
-    facts = {
-        "task": run.task.name,
-        "model": run.target.name,
-        "split": run.config.split,
-        "metric": run.task.metric.name,
-        "chosen": f"best validation score among the first networks of the rows {', '.join(single)}",
-    }
-    if outcome.training is not None:
-        state, setting = read_state(run, outcome.training), outcome.training.setting
-    else:
-        assert outcome.network is not None
-        state, setting = zoo.states(outcome.network.unsqueeze(0))[0], zoo.setting
-    return Best(state, dict(setting), outcome.vals[0], outcome.tests[0], name, facts)
+def _summary(scores: Sequence[float]) -> dict[str, float]:
+    std = statistics.stdev(scores) if len(scores) > 1 else 0.0
+    return {"mean": statistics.fmean(scores), "std": std, "n": len(scores)}
+
+
+def _calibration(found: Sequence[Calibration | None]) -> dict[str, float | None] | None:
+    """Means of each measure over those draws that have it."""
+    known = [each for each in found if each is not None]
+    if not known:
+        return None
+    values = {field.name: [getattr(each, field.name) for each in known] for field in dataclasses.fields(Calibration)}
+    there = {name: [value for value in each if value is not None] for name, each in values.items()}
+    return {name: statistics.fmean(each) if each else None for name, each in there.items()}
+
+
+def _audit(material: Material) -> list[dict[str, Any]]:
+    """The audit of the best network of each draw, for each pool that draws."""
+    auditor, found = Auditor(material.zoo), []
+    for name in POOLS:
+        pool = material.pools.get(name)
+        if pool is None or pool.zoo is not material.zoo or pool.good is not None:
+            continue
+        bests = torch.stack([draw.vectors[0] for draw in pool.draws])
+        generator = material.generator if name == "generated" else None
+        found.append({"pool": name, **auditor(bests, generator, seed=material.run.seed("audit")).to_dict()})
+    return found
+
+
+def _about(best: Best) -> dict[str, Any]:
+    told = ("pool", "form", "is", "choice", "nested", "chosen")
+    own = {"row": best.row, "val": best.val, "test": best.test, "setting": best.setting, "networks": len(best.states)}
+    return {**own, **{name: best.facts[name] for name in told}}

@@ -1,4 +1,4 @@
-"""The deliverable of a run: the network that validates best among all rows of single networks."""
+"""The deliverable of a run: one network, or an ensemble, with how it was chosen."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from gnndiff.errors import DamagedFileError, RunFolderError
+from gnndiff.errors import DamagedFileError, GNNDiffError, RunFolderError
 from gnndiff.files import check_seal, new_folder, read_json, write_json, write_tensors
 
 WEIGHTS = "model.safetensors"
@@ -20,35 +20,68 @@ FILES = (WEIGHTS, FACTS)
 
 
 @dataclass(frozen=True)
-class Best:
-    """The network that a run delivers.
+class Deliverable:
+    """Networks of one architecture, of which the weighted mean answer counts.
 
     Args:
-        state_dict: Its weights and buffers.
-        setting: Its hyperparameters.
-        val: Its validation score, by which it was chosen.
+        states: Weights and buffers of each.
+        weights: Weight of each.
+        setting: Their hyperparameters.
+    """
+
+    states: list[dict[str, Tensor]] = field(repr=False)
+    weights: list[float]
+    setting: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Best(Deliverable):
+    """The network, or the ensemble, that a run delivers.
+
+    Args:
+        states: Weights and buffers of each network, of which there is one unless ensembles are allowed.
+        weights: Weight of each in the mean answer, see :meth:`graphtasks.GraphTask.average`.
+        setting: Their hyperparameters.
+        val: Its validation score.
         test: Its test score, by which nothing was chosen.
         row: The row of the table that it is from.
         facts: Target, task and how it was chosen, for the reader.
     """
 
-    state_dict: dict[str, Tensor] = field(repr=False)
-    setting: dict[str, Any]
     val: float
     test: float
     row: str
     facts: dict[str, Any] = field(default_factory=dict, repr=False)
 
+    @property
+    def state_dict(self) -> dict[str, Tensor]:
+        """Weights and buffers of the one network.
+
+        Raises:
+            GNNDiffError: It is an ensemble.
+        """
+        if len(self.states) > 1:
+            raise GNNDiffError(
+                f"the run delivers an ensemble of {len(self.states)} networks: use `states` and `weights`, or "
+                "deliver='network'"
+            )
+        return self.states[0]
+
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write the network as a folder of safetensors and JSON.
+        """Write it as a folder of safetensors and JSON.
+
+        The tensors of one network have their names in the state dict; of several, name I/NAME is that of network I.
 
         Raises:
             RunFolderError: The folder has files of somebody else, which stay as they are.
         """
+        tensors = self.states[0]
+        if len(self.states) > 1:
+            tensors = {f"{i}/{name}": value for i, state in enumerate(self.states) for name, value in state.items()}
+        own = {name: getattr(self, name) for name in ("weights", "setting", "val", "test", "row")}
         with new_folder(Path(folder), FILES) as partial:
-            write_tensors(partial / WEIGHTS, self.state_dict)
-            facts = {"setting": self.setting, "val": self.val, "test": self.test, "row": self.row, **self.facts}
-            write_json(partial / FACTS, facts)
+            write_tensors(partial / WEIGHTS, tensors)
+            write_json(partial / FACTS, {**own, **self.facts})
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Best:
@@ -66,9 +99,14 @@ class Best:
         try:
             if missing:
                 raise KeyError(f"{missing[0]} is missing")
-            own = {name: facts.pop(name) for name in ("setting", "val", "test", "row")}
-            return cls(load_file(folder / WEIGHTS), **own, facts=facts)
-        except (OSError, KeyError, TypeError, SafetensorError) as error:
+            own = {name: facts.pop(name) for name in ("weights", "setting", "val", "test", "row")}
+            tensors = load_file(folder / WEIGHTS)
+            states: list[dict[str, Tensor]] = [{} for _ in own["weights"]]
+            for key, tensor in tensors.items():
+                number, _, name = key.rpartition("/") if len(states) > 1 else ("0", "", key)
+                states[int(number)][name] = tensor
+            return cls(states, **own, facts=facts)
+        except (OSError, KeyError, TypeError, ValueError, IndexError, SafetensorError) as error:
             raise DamagedFileError(
                 f"the network in {folder} is damaged ({error}): delete the folder and run `gnndiff compare`"
             ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor
 
 from gnndiff.scores import order
@@ -31,9 +32,9 @@ def greedy_soup(vectors: Tensor, score: Callable[[Tensor], Sequence[float]], met
 
 
 def greedy_ensemble(
-    answers: Sequence[Tensor],
-    average: Callable[[Sequence[Tensor]], Tensor],
-    score: Callable[[Tensor], float],
+    answers: Sequence[Tensor] | Tensor,
+    average: Callable[[Tensor, Sequence[float]], Tensor],
+    score: Callable[[Tensor], Sequence[float]],
     metric: Metric,
     *,
     rounds: int = 20,
@@ -44,17 +45,20 @@ def greedy_ensemble(
     round of the best score is taken.
 
     Args:
-        answers: Answers of n networks, such as stored predictions.
-        average: The mean answer of several, such as :meth:`graphtasks.GraphTask.average`.
-        score: The validation score of an answer.
+        answers: Answers (n, ...) of n networks, such as stored predictions.
+        average: The mean of answers (2, n, ...) with two weights, such as :meth:`graphtasks.GraphTask.average`.
+        score: The validation scores of answers (n, ...).
         metric: The metric of the scores.
         rounds: Answers at most.
     """
+    stacked = answers if isinstance(answers, Tensor) else torch.stack(list(answers))
     chosen: list[int] = []
-    best: tuple[float, list[int]] = metric.worst, []
-    for _ in range(rounds):
-        found = [score(average([answers[i] for i in (*chosen, new)])) for new in range(len(answers))]
-        chosen = [*chosen, order(found, metric)[0]]
-        if not best[1] or metric.better(found[chosen[-1]], best[0]):
-            best = found[chosen[-1]], chosen
+    mean, best = stacked[:1], (metric.worst, chosen)
+    for size in range(rounds):
+        means = stacked if not size else average(torch.stack([mean.expand_as(stacked), stacked]), [size, 1])
+        found = score(means)
+        new = order(found, metric)[0]
+        chosen, mean = [*chosen, new], means[new : new + 1]
+        if not best[1] or metric.better(found[new], best[0]):
+            best = found[new], chosen
     return best[1]

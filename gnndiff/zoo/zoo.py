@@ -264,10 +264,13 @@ class Zoo:
         if isinstance(self.evaluator, FunctionEvaluator):
             self.evaluator.ensemble({})
         evaluator, best = self.evaluator, self.best_of_each()
-        answers = [each for chunk in evaluator.outputs(self.layout.unflatten(best), "val") for each in chunk]
-        average = evaluator.task.average
+        answers = torch.cat(list(evaluator.outputs(self.layout.unflatten(best), "val")))
         chosen = greedy_ensemble(
-            answers, average, lambda answer: evaluator.score(answer, "val"), self.metric, rounds=rounds
+            answers,
+            evaluator.task.average,
+            lambda means: [evaluator.score(mean, "val") for mean in means],
+            self.metric,
+            rounds=rounds,
         )
         return best[chosen]
 

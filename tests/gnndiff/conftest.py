@@ -15,6 +15,7 @@ TINY = config.Budget(
     candidates=6,
     resamplings=2,
     members=2,
+    refine_epochs=2,
 )
 
 MINI = config.Budget(
@@ -29,6 +30,7 @@ MINI = config.Budget(
     candidates=4,
     resamplings=1,
     members=2,
+    refine_epochs=2,
     finalists=1,
     finalist_trainings=1,
 )

@@ -27,6 +27,7 @@ TINY = {
     "candidates": 4,
     "resamplings": 1,
     "members": 2,
+    "refine_epochs": 2,
     "finalists": 1,
     "finalist_trainings": 1,
     "zoo": "independent",
@@ -151,7 +152,7 @@ def test_errors_are_minimised(tmp_path):
     assert results.data["direction"] == "minimize"
     assert results.best.setting["lr"] > 1e-6
     assert rows["best_checkpoint"] < 60
-    assert results.best.val <= rows["best_checkpoint"]
+    assert results.best.val < 60
     assert rows["noise_best_of_n"] < 100
 
 
@@ -266,7 +267,7 @@ def test_files_and_folders_of_one_s_own_on_the_command_line(tmp_path, capsys):
         ]
     )
     main(["show", str(tmp_path / "run")])
-    assert capsys.readouterr().out.count("generated_best") == 4
+    assert capsys.readouterr().out.count("generated_best ") == 2
     with pytest.raises(SystemExit):
         main(["predict", str(tmp_path / "run")])
     assert "pass it as" in capsys.readouterr().err

@@ -382,7 +382,7 @@ def test_a_network_of_another_form_is_named(copy, monkeypatch):
     run = Run(config(copy))
     best = Best.load(copy / "best")
     wrong = {name: tensor.repeat(2, *[1] * (tensor.dim() - 1)) for name, tensor in best.state_dict.items()}
-    Best(wrong, best.setting, best.val, best.test, best.row, best.facts).save(copy / "best")
+    Best([wrong], best.weights, best.setting, best.val, best.test, best.row, best.facts).save(copy / "best")
     monkeypatch.setattr(Run, "require", lambda run, stage: None)
     from gnndiff.predict import predict_run
 

@@ -10,8 +10,9 @@ import torch
 
 from gnndiff import Run, RunConfig, search
 from gnndiff.errors import ConfigError
-from gnndiff.evaluation import Evaluator, stack
+from gnndiff.evaluation import stack
 from gnndiff.generators import learning
+from gnndiff.rows import forms
 from gnndiff.runs import collect, generate
 from gnndiff.runs.collect import load_zoo, settings_of_zoo, view
 from gnndiff.runs.deliver import Best
@@ -22,15 +23,12 @@ from gnndiff.zoo import store as zoo_store
 from gnndiff.zoo.store import CheckpointStore
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "results.schema.json").read_text())
-ROWS = [
-    "coarse_winner",
-    "best_finalist",
-    "best_checkpoint",
-    "checkpoint_soup",
-    "checkpoint_ensemble",
-    "noise_best_of_n",
-]
-ROWS += ["generated_best", "generated_soup", "generated_ensemble"]
+FORMS = ["best", "matched_best", "soup", "greedy_soup", "refined", "ensemble", "ensemble_all", "greedy_ensemble"]
+POOLS = ["retrained", "checkpoint", "noise", "gaussian", "kde", "mixture", "generated"]
+OWN = {"checkpoint_best": "best_checkpoint", "noise_best": "noise_best_of_n"}
+ROWS = ["coarse_winner", "best_finalist"]
+ROWS += [OWN.get(f"{pool}_{form}", f"{pool}_{form}") for pool in POOLS for form in FORMS]
+ROWS.remove("retrained_matched_best")
 
 
 def config(out, **settings):
@@ -98,7 +96,7 @@ INTERRUPTIONS = {
     "train": (learning, "train_denoiser", 0),
     "generate": (generate, "best", 1),
     "compare": (jobs, "train_once", 9),
-    "compare late": (Evaluator, "ensemble", 1),
+    "compare late": (forms, "refined", 3),
 }
 
 
@@ -167,12 +165,14 @@ def test_zoo_has_as_many_directions_as_its_rank_says(finished):
     assert 1 < loaded.effective_rank < len(loaded)
 
 
-def test_the_delivered_network_validates_best_of_all_single_ones(finished):
+def test_the_delivered_network_is_of_the_row_that_the_choosing_half_puts_first(finished):
     results = read_results(finished)
     best = Best.load(finished.folder / "best")
-    rows = {row["name"]: row["val"]["mean"] for row in results["rows"] if row["val"]["n"] == 1}
-    assert best.val >= max(rows["best_checkpoint"], rows["checkpoint_soup"])
-    assert results["best"] == {"row": best.row, "val": best.val, "test": best.test, "setting": best.setting}
+    single = [row for row in results["rows"] if "ensemble" not in row["form"]]
+    first = max(single, key=lambda row: row["choice"]["mean"])
+    assert results["best"]["row"] == best.row == first["name"]
+    assert results["best"]["networks"] == 1
+    assert results["best"] | {"val": best.val, "test": best.test, "setting": best.setting} == results["best"]
     evaluator = finished.evaluator(best.setting)
     assert evaluator.scores(stack([best.state_dict]), "val") == [best.val]
     assert evaluator.scores(stack([best.state_dict]), "test") == [best.test]

@@ -67,9 +67,11 @@ def test_a_greedy_soup_leaves_out_what_makes_it_worse():
 
 def test_a_greedy_ensemble_takes_answers_more_than_once():
     answers = [torch.tensor([each]) for each in (0.0, 3.0, 10.0)]
-    chosen = greedy_ensemble(
-        answers, lambda chosen: torch.stack(chosen).mean(dim=0), lambda mean: abs(float(mean) - 2.0), ERROR, rounds=6
-    )
+
+    def average(pair, weights):
+        return (weights[0] * pair[0] + weights[1] * pair[1]) / sum(weights)
+
+    chosen = greedy_ensemble(answers, average, lambda means: (means[:, 0] - 2).abs().tolist(), ERROR, rounds=6)
     assert sorted(chosen) == [0, 1, 1]
 
 

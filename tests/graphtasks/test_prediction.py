@@ -183,3 +183,17 @@ def test_a_model_without_parameters_predicts_too():
 
     task = node_task(parity)
     assert torch.equal(predict(Fixed(), task), task.data.x)
+
+
+@pytest.mark.parametrize("form", ["classes", "links", "values"])
+def test_weighted_averages_of_parts_are_that_of_the_whole(form):
+    outputs = torch.randn(5, 7, 3, generator=torch.Generator().manual_seed(0))
+    parts = [average(outputs[:2], form), average(outputs[2:], form)]
+    assert torch.allclose(average(parts, form, [2, 3]), average(outputs, form), atol=1e-6)
+    assert torch.allclose(average(outputs, form, [0, 1, 0, 0, 0]), average(outputs[1:2], form), atol=1e-6)
+
+
+@pytest.mark.parametrize("weights", [[1.0], [1.0, -1.0], [0.0, 0.0], [math.inf, 1.0]])
+def test_weights_that_are_none(weights):
+    with pytest.raises(InvalidDataError, match="give each one"):
+        average(torch.zeros(2, 3), "values", weights)

@@ -164,9 +164,11 @@ class TaskKind(ABC):
         """Which settings of a training need less memory."""
         return "lower `batch_size`, or give the model fewer hidden units"
 
-    def average(self, task: GraphTask, outputs: Sequence[Tensor] | Tensor) -> Tensor:
+    def average(
+        self, task: GraphTask, outputs: Sequence[Tensor] | Tensor, weights: Sequence[float] | None = None
+    ) -> Tensor:
         """The prediction of an ensemble, see :func:`graphtasks.averages.average`."""
-        return average(outputs, self.form(task))
+        return average(outputs, self.form(task), weights)
 
 
 def form_of_floats(task: GraphTask) -> Form:
