@@ -45,7 +45,7 @@ class Judge:
     def each(self, evaluator: Evaluator, states: States) -> Iterator[tuple[Part, Tensor]]:
         """Parts and the answers (chunk, M, ...) of stacked networks to their targets, some networks at a time.
 
-        Of nodes of one graph, both parts are answered in one pass.
+        Both parts of the nodes of one graph are answered in one pass.
         """
         rows = {part: self.kind.rows(self.task, self.split, part) for part in PARTS}
         if all(each is not None for each in rows.values()):

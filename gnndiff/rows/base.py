@@ -33,7 +33,7 @@ class Material:
         run: The run.
         zoo: Its checkpoints.
         generator: Its generator.
-        candidates: What the generator drew.
+        candidates: Draws of the generator.
 
     `pools` has those pools that a row was made of.
     """
@@ -93,7 +93,7 @@ class Outcome:
         vals: Score of each on all of validation.
         tests: Test score of each.
         calibration: Uncertainty of each on the test part.
-        made: What each is.
+        made: The network or ensemble that each is.
         of: Networks of which validation picked those of one training or draw.
         seconds: Wall clock from nothing to the row.
         note: One line for the reader.

@@ -27,7 +27,7 @@ class Form:
 
     Args:
         name: Its name.
-        title: What it is, with `{members}`, `{few}` and `{epochs}` for numbers of the run.
+        title: Description, with `{members}`, `{few}` and `{epochs}` for numbers of the run.
         make: Makes one of each draw.
         ensemble: Whether it is an ensemble.
     """

@@ -55,8 +55,8 @@ class Pool:
 
     Args:
         name: Its name.
-        title: What the networks are, for the reader.
-        zoo: What vectors stand for, and scores them.
+        title: Description of the networks, for the reader.
+        zoo: Makes networks of vectors, and scores them.
         draws: Independent draws.
         sample: Vectors (n, P) of all networks of a draw.
         seconds: Wall clock from nothing to one draw, ranked.
@@ -203,7 +203,7 @@ def drawn(material: Material, name: str, title: str, sample: Callable[[int], Ten
     Args:
         material: The material.
         name: Name of the pool.
-        title: What the networks are.
+        title: Description of the networks.
         sample: Vectors (n, P) of a draw.
         seconds: Wall clock from nothing to the first draw.
     """

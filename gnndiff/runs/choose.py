@@ -18,7 +18,7 @@ NEAR = 1e-6
 
 
 def choose(material: Material, outcomes: Mapping[str, Outcome]) -> Best:
-    """What the run delivers.
+    """The deliverable of a run.
 
     The row of the best mean score on the half that chooses, over its trainings or draws, gives the one that the half
     that ranks puts first; of equal rows the one that comes first. Ensembles take part where the run allows them.
@@ -62,7 +62,7 @@ def _sentence(nested: bool, rows: int) -> str:
 
 
 def _kind(zoo: Zoo, pool: str, made: Made, found: Deliverable) -> str:
-    """What is delivered: an ensemble, a checkpoint of the zoo, a training, or a network that none of these gave."""
+    """The kind of the deliverable: an ensemble, a checkpoint of the zoo, a training, or a network that none of these gave."""
     if len(found.states) > 1:
         return f"ensemble of {len(found.states)} networks"
     if _is_checkpoint(zoo, found):
