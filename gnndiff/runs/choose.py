@@ -62,7 +62,7 @@ def _sentence(nested: bool, rows: int) -> str:
 
 
 def _kind(zoo: Zoo, pool: str, made: Made, found: Deliverable) -> str:
-    """The kind of the deliverable: an ensemble, a checkpoint of the zoo, a training, or a network that none of these gave."""
+    """The kind of the deliverable: an ensemble, a checkpoint of the zoo, a training, or another network."""
     if len(found.states) > 1:
         return f"ensemble of {len(found.states)} networks"
     if _is_checkpoint(zoo, found):
