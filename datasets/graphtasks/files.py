@@ -10,7 +10,6 @@ import os
 import secrets
 import stat
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +31,6 @@ _ADVICE = {
     errno.ENOTDIR: "choose another path",
     errno.EIO: "check the disk",
 }
-SYNCS = 8
-"""Files that are brought to the disk at the same time."""
-
 # A folder cannot be synchronised there, and need not be.
 _NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EBADF)
 
@@ -52,7 +48,6 @@ def write_bytes(
     *,
     ours: Callable[[Path], object] | None = None,
     what: str = "",
-    sync: bool = True,
 ) -> None:
     """Write a file that a reader finds either as it was or as it is to be, also after a loss of power.
 
@@ -65,7 +60,6 @@ def write_bytes(
         ours: Raises `GraphTasksError` unless the file that is there already is one that may be replaced. An empty
             one always may.
         what: Name of such a file in the message, such as 'a split file'.
-        sync: Wait until it has reached the disk. Without, the caller does so for many at once.
 
     Raises:
         MissingFilesError: There is no such folder.
@@ -83,8 +77,7 @@ def write_bytes(
             with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as file:
                 file.writelines([content] if isinstance(content, bytes) else content)
                 file.flush()
-                if sync:
-                    os.fsync(file.fileno())
+                os.fsync(file.fileno())
             if mode is not None:
                 os.chmod(partial, mode)
             os.replace(partial, target)
@@ -92,8 +85,7 @@ def write_bytes(
             with contextlib.suppress(OSError):
                 partial.unlink()
             raise
-        if sync:
-            sync_folder(target.parent)
+        sync_folder(target.parent)
 
 
 def _mode_of_old(path: Path, target: Path, ours: Callable[[Path], object] | None, what: str) -> int | None:
@@ -175,29 +167,6 @@ def sha256(path: str | os.PathLike[str]) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
-
-
-def sync_files(paths: Iterable[Path]) -> None:
-    """Bring files of one folder to the disk, and their names.
-
-    Raises:
-        FileError: The disk is full, or fails.
-    """
-    paths = list(paths)
-    with ThreadPoolExecutor(max(1, min(SYNCS, len(paths)))) as pool:  # a journal commits what waits at the same time
-        list(pool.map(_sync_file, paths))
-    for folder in {path.parent for path in paths}:
-        with explained(folder, "write"):
-            sync_folder(folder)
-
-
-def _sync_file(path: Path) -> None:
-    with explained(path, "write"):
-        descriptor = os.open(path, os.O_RDWR)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def sync_folder(folder: Path) -> None:

@@ -6,10 +6,11 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from torch import Tensor
 from gnndiff.errors import DamagedFileError
 from gnndiff.files import digest
 from gnndiff.zoo.checkpoint import START, Checkpoint
-from graphtasks.files import explained, locked, read_bytes, sync_files, sync_folder, write_bytes
+from graphtasks.files import explained, locked, read_bytes, sync_folder, write_bytes
 
 INDEX = "index.jsonl"
 _TYPES = {
@@ -39,7 +40,10 @@ _TYPES = {
 """Names of types in safetensors' files."""
 
 BATCH = 32
-"""Trainings of which the shards reach the disk together."""
+"""Trainings that share a shard where many are added."""
+
+_MEMBER = re.compile(rb'"member": (\d+), "root": \d+, "seed": ')
+"""The number of a training in a line of the index."""
 
 Addition = tuple[int, Sequence[Mapping[str, Tensor]], Sequence[Mapping[str, Any]]]
 """The number of a training, the states of its checkpoints, and facts about each."""
@@ -50,11 +54,11 @@ AGAIN = "run `gnndiff collect` to train it again"
 class CheckpointStore:
     """Checkpoints in a folder, to which trainings are added one by one.
 
-    The checkpoints of a training are a shard, `MEMBER.safetensors`, with tensors named `ROW/NAME`. It is written as a
-    whole and reaches the disk, alone or with others of a batch; then its lines are appended to the index and do, too. A
-    writer that is killed, or whose disk is full, leaves all that was there before; the line that it may have left half
-    is no part of the index. Writers wait for each other by a lock on the folder, where the system has such locks.
-    Readers need none.
+    The checkpoints of a training are a shard, `MEMBER.safetensors`, with tensors named `ROW/NAME`; those of a batch of
+    trainings share one. It is written as a whole and reaches the disk; then its lines are appended to the index and do,
+    too. A writer that is killed, or whose disk is full, leaves all that was there before; the line that it may have
+    left half is no part of the index. Writers wait for each other by a lock on the folder, where the system has such
+    locks. Readers need none.
 
     Args:
         folder: The folder, which is made by the first training that is added.
@@ -113,7 +117,7 @@ class CheckpointStore:
         return self.add_all([(member, states, facts)])
 
     def add_all(self, trainings: Iterable[Addition]) -> list[Checkpoint]:
-        """Append many trainings, of which a batch reaches the disk at once.
+        """Append many trainings, a shard and a wait for the disk for each batch.
 
         Args:
             trainings: Arguments of :meth:`add` of each. They are taken as they come, a batch before it is written.
@@ -127,24 +131,32 @@ class CheckpointStore:
         added: list[Checkpoint] = []
         trainings = iter(trainings)
         while batch := list(islice(trainings, BATCH)):
-            with self._held(), ThreadPoolExecutor(1) as hashing:  # while the disk is busy
+            with self._held():
                 content = read_bytes(self.index) if self.index.exists() else b""
-                old = [member for member, *_ in batch if START + _shard(member).encode() in content]
-                new = {each[0]: each for each in batch if each[0] not in old}
-                hashes = {each[0]: hashing.submit(_hashes, each[1]) for each in new.values()}
-                for member, states, _ in new.values():
-                    write_bytes(self.folder / _shard(member), _safetensors(_rows(states)), sync=False)
-                sync_files([self.folder / _shard(member) for member in new])
-                made = [
-                    Checkpoint(_shard(member), row, sha256, member=member, siblings=len(states), **own)
-                    for member, states, facts in new.values()
-                    for row, (sha256, own) in enumerate(zip(hashes[member].result(), facts, strict=True))
-                ]
-                if made:
-                    self._append(b"".join(each.line(self.owner) for each in made))
-            added += made
+                there = {int(number) for number in _MEMBER.findall(content)}
+                new = {each[0]: each for each in batch if each[0] not in there}
+                if new:
+                    added += self._write(list(new.values()), content)
+            old = {member for member, *_ in batch} & there
             added += [each for each in self.checkpoints() if each.member in old] if old else []
         return added
+
+    def _write(self, trainings: Sequence[Addition], index: bytes) -> list[Checkpoint]:
+        """Write a shard of some trainings, and their lines once it has reached the disk."""
+        states = [state for _, own, _ in trainings for state in own]
+        facts = [(member, len(own), each) for member, own, every in trainings for each in every]
+        shard = _unused([member for member, *_ in trainings], index)
+        tensors = {f"{row}/{name}": tensor for row, state in enumerate(states) for name, tensor in state.items()}
+        with ThreadPoolExecutor(1) as hashing:  # while the disk is busy
+            hashes = hashing.submit(lambda: [content_hash(state) for state in states])
+            write_bytes(self.folder / shard, _safetensors(tensors))
+        found = enumerate(zip(hashes.result(), facts, strict=True))
+        new = [
+            Checkpoint(shard, row, sha256, member=member, siblings=siblings, **own)
+            for row, (sha256, (member, siblings, own)) in found
+        ]
+        self._append(b"".join(each.line(self.owner) for each in new))
+        return new
 
     def keep(self, checkpoints: Sequence[Checkpoint]) -> None:
         """Leave only these in the index, so that what was lost or damaged can be added again."""
@@ -257,17 +269,11 @@ class CheckpointStore:
             os.close(descriptor)
 
 
-def _shard(member: int) -> str:
-    return f"{member:05d}.safetensors"
-
-
-def _rows(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Tensors of a shard by their names."""
-    return {f"{row}/{name}": tensor for row, state in enumerate(states) for name, tensor in state.items()}
-
-
-def _hashes(states: Sequence[Mapping[str, Tensor]]) -> list[str]:
-    return [content_hash(state) for state in states]
+def _unused(members: Sequence[int], index: bytes) -> str:
+    """A name of a shard of some trainings that no line of the index has."""
+    stem = f"{members[0]:05d}" if len(members) == 1 else f"{min(members):05d}-{max(members):05d}"
+    names = (f"{stem}{'.' * bool(i)}{i or ''}.safetensors" for i in count())
+    return next(name for name in names if START + name.encode() not in index)
 
 
 def _safetensors(tensors: Mapping[str, Tensor]) -> Iterator[bytes | memoryview]:

@@ -73,10 +73,24 @@ def test_many_at_once_are_what_one_after_the_other_is(tmp_path, monkeypatch):
     many = [(m, states(seed=m), [facts(0.1 * m), facts(0.2 * m)]) for m in range(7)]
     all_at_once.add_all(many[:2])
     found = all_at_once.add_all([*many, many[5]])
-    assert {(each.member, each.row) for each in found} == {(m, r) for m in range(7) for r in range(2)}
-    assert all_at_once.checkpoints() == one.checkpoints()
-    assert all_at_once.complete() == one.complete()
+    assert sorted(each.member for each in found) == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 5, 5, 6, 6]
+    left, right = ([dataclasses.replace(e, shard="x", row=0) for e in s.complete()] for s in (all_at_once, one))
+    assert left == right
+    names = {path.name for path in (tmp_path / "all").glob("*.safetensors")}
+    assert names == {"00000-00001.safetensors", "00002.safetensors", "00003-00005.safetensors", "00006.safetensors"}
     assert list(all_at_once.add_all([])) == []
+
+
+def test_a_shard_that_others_are_in_is_not_written_again(tmp_path):
+    store = CheckpointStore(tmp_path, OWNER)
+    many = [(m, states(seed=m), [facts()] * 2) for m in range(4)]
+    store.add_all(many)
+    store.keep([each for each in store.checkpoints() if each.member in (1, 2)])
+    store.add_all(many)
+    assert [each.member for each in store.complete()] == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert {path.name for path in tmp_path.glob("*.safetensors")} == {f"00000-00003{i}.safetensors" for i in ("", ".1")}
+    for each in store.checkpoints():
+        assert same(store.read(each), states(seed=each.member)[each.row % 2])
 
 
 def test_no_line_is_there_before_its_shard_has_reached_the_disk(tmp_path, monkeypatch):
@@ -92,9 +106,8 @@ def test_no_line_is_there_before_its_shard_has_reached_the_disk(tmp_path, monkey
 
     monkeypatch.setattr(os, "fsync", fsync)
     store.add_all((m, states(seed=m), [facts()] * 2) for m in range(1, 5))
-    names = [os.path.basename(path) for path in synced]
-    assert sorted(names[:4]) == [f"{m:05d}.safetensors" for m in range(1, 5)]
-    assert names[4:] == [tmp_path.name, "index.jsonl"]
+    assert [os.path.basename(path) for path in synced[1:]] == [tmp_path.name, "index.jsonl"]
+    assert len(store.complete()) == 10
 
 
 def test_indices_of_others_are_refused(tmp_path):
