@@ -10,7 +10,7 @@ import time
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 from torch import nn
@@ -195,6 +195,7 @@ def test_a_line_twice_has_a_name(tmp_path):
 
 
 @given(st.binary(max_size=60))
+@settings(deadline=None)
 def test_any_bytes_are_an_index_or_damaged(tmp_path_factory, content):
     folder = tmp_path_factory.mktemp("zoo")
     (folder / "index.jsonl").write_bytes(GOOD.line(OWNER) + content)
@@ -205,6 +206,7 @@ def test_any_bytes_are_an_index_or_damaged(tmp_path_factory, content):
 
 
 @given(st.integers(0, 10**6))
+@settings(deadline=None)
 def test_an_index_cut_anywhere_loses_the_end_alone_and_takes_more(tmp_path_factory, place):
     store = filled(tmp_path_factory.mktemp("zoo"), (0, 1))
     content, before = store.index.read_bytes(), store.checkpoints()
