@@ -13,7 +13,7 @@ from dmdgnn.errors import InputError
 from dmdgnn.options import is_integer, is_number
 from dmdgnn.precision import full_precision, precise
 from dmdgnn.residuals import Residuals
-from dmdgnn.trajectories import stacked
+from dmdgnn.trajectories import finite_times, stacked
 
 
 class Evolution(Residuals):
@@ -189,17 +189,17 @@ class Evolution(Residuals):
         r"""The states at any times, in the unit of `dt` and from the first state on, as the modes have them with
         :math:`\lambda^{t / \Delta t}`, shape (*batch, N, times); a list of them for several trajectories.
 
+        Raises:
+            InputError: The times are not finite ones (T,), or graphs by `ptr` and states under control have no such.
+
         >>> from dmdgnn import DMD
         >>> series = 0.25 ** torch.arange(4, dtype=torch.float64).unsqueeze(0)
         >>> DMD(dt=2.0).fit(series).reconstruct([1.0, 2.0])
         tensor([[0.5000, 0.2500]], dtype=torch.float64)
         """
-        try:
-            steps = torch.as_tensor(times, dtype=torch.float64, device=self.eigs.device).detach() / self.dt
-        except (TypeError, ValueError):
-            raise InputError(f"got times={times!r}, expected finite ones (T,)") from None
-        if steps.dim() != 1 or not steps.numel() or not bool(steps.isfinite().all()):
-            raise InputError(f"got times of shape {tuple(steps.shape)}, expected finite ones (T,), at least one")
+        steps = finite_times(times, self.eigs.device).detach() / self.dt
+        if steps.dim() != 1:
+            raise InputError(f"got times of shape {tuple(steps.shape)}, expected (T,)")
         eigs = precise(self.eigs).unsqueeze(-1).to(torch.complex128)
         gone = eigs == 0
         powers = torch.where(gone, (steps == 0).to(eigs.dtype), torch.exp(steps * torch.where(gone, 1, eigs).log()))

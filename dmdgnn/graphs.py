@@ -57,6 +57,9 @@ def edges(data: Data) -> tuple[Tensor, Tensor | None]:
         if weight is not None:
             raise InputError("got a sparse adjacency, whose entries are weights, and edge_weight: leave one out")
         edge_index, weight = _entries(adjacency, len(data.x))
+    elif data.get("edge_index") is None:
+        got = type(adjacency).__name__
+        raise InputError(f"got adj_t as a dense {got}, expected a sparse matrix (N, N): convert it by .to_sparse_csr()")
     else:
         edge_index = _index(adjacency, len(data.x))
     if edge_index.device != data.x.device:
@@ -79,6 +82,8 @@ def check_index(edge_index: Any) -> None:
     shape = tuple(edge_index.shape)
     if len(shape) != 2 or shape[0] != 2:
         hint = "transpose it with .t().contiguous()" if len(shape) == 2 and shape[1] == 2 else "give a column an edge"
+        if len(shape) == 2 and shape[0] == shape[1] > 2:
+            hint = "of a dense adjacency, take torch_geometric.utils.dense_to_sparse"
         raise InputError(f"got edge_index of shape {shape}, expected (2, E), sources in the first row: {hint}")
     if edge_index.dtype != torch.int64:
         raise InputError(f"got edge_index of {edge_index.dtype}, expected torch.int64: convert it with .long()")

@@ -16,6 +16,7 @@ from dmdgnn.errors import FactorizationError, InputError, RankError
 from dmdgnn.graphs import edges
 from dmdgnn.kernels.lanczos import lanczos
 from dmdgnn.kernels.robust import robust
+from dmdgnn.options import is_integer
 from dmdgnn.precision import full_precision
 
 DENSE = 4096
@@ -55,7 +56,7 @@ class AddLaplacianModes(BaseTransform):
     """
 
     def __init__(self, rank: int, *, charge: float = 0.0, attr: str = "dmd") -> None:
-        if not isinstance(rank, int) or isinstance(rank, bool) or rank < 1:
+        if not is_integer(rank) or rank < 1:
             raise InputError(f"got rank={rank!r}, expected an integer of at least 1")
         if not 0 <= charge <= 0.25:
             raise InputError(f"got charge={charge!r}, expected a number from 0 to 0.25")

@@ -17,6 +17,7 @@ from torch_geometric.utils import select
 
 from dmdgnn.errors import InputError
 from dmdgnn.graphs import is_sparse
+from dmdgnn.options import is_integer
 
 
 class ModeLoader(DataLoader):
@@ -88,7 +89,7 @@ class ModeLoader(DataLoader):
         self.names = [name for name in names if f"{name}_eigs" in data]
         if not self.names:
             raise InputError("the graph lacks dmd_modes or dmd_eigs: apply AddDMDModes")
-        if context is not None and (isinstance(context, bool) or not isinstance(context, int) or context < 1):
+        if context is not None and (not is_integer(context) or context < 1):
             raise InputError(f"got context={context!r}, expected a positive number of nodes, or None")
         if neighbors is not None and not isinstance(neighbors, NodeLoader):
             raise InputError(f"got neighbors={neighbors!r}, expected a loader such as NeighborLoader, or None")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Collection, Sequence
-from typing import Literal, NoReturn, get_args
+from typing import Literal, NoReturn, cast, get_args
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from dmdgnn.kernels.truncation import Rank, Truncation, rounding_level
 from dmdgnn.options import is_integer, is_number
 from dmdgnn.precision import double_of, full_precision
 from dmdgnn.stationary import Stationary
+from dmdgnn.trajectories import finite_times
 from dmdgnn.variable_projection import (
     Restriction,
     State,
@@ -27,7 +28,7 @@ from dmdgnn.variable_projection import (
     half_square,
     heavy,
     light,
-    minimise,
+    minimise_pairs,
     namespace,
 )
 
@@ -224,7 +225,7 @@ class OptDMD:
                 if restriction.partner is not None:
                     partner = namespace(better).where(better[:, None], own.partner, restriction.partner)
                     restriction = restriction._replace(partner=partner)
-        state, converged = minimise(state, precise, moments, restriction)
+        state, restriction, converged = minimise_pairs(state, precise, moments, restriction)
         if restriction.partner is not None:
             restriction = restriction._replace(partner=heavy(restriction.partner))
         return State(*map(heavy, state)), restriction, heavy(converged)
@@ -241,14 +242,22 @@ class OptDMD:
 
     def forecast(self, t: int | Tensor | Sequence[float]) -> Tensor:
         """States (*batch, N, steps) at the times t, before, between or after those of the snapshots, or in the next t
-        steps after the last, as far apart as the snapshots are on average; real where these are."""
+        steps after the last, as far apart as the snapshots are on average; real where these are.
+
+        Raises:
+            InputError: t is neither a positive integer nor finite times (T,) or (*batch, T).
+        """
         times = self.times
         if is_integer(t):
             if t < 1:
                 raise InputError(f"got t={t}, expected at least one step, or times")
             last, step = times[..., -1:], self._span / (times.size(-1) - 1)
             return self._states(last + step * torch.arange(1, t + 1, device=times.device))
-        return self._states(torch.as_tensor(t, dtype=torch.float64, device=times.device))
+        at = finite_times(cast("Tensor | Sequence[float]", t), times.device)
+        batch = self.modes.shape[:-2]
+        if at.shape not in (at.shape[-1:], batch + at.shape[-1:]):
+            raise InputError(f"got times of shape {tuple(at.shape)}, expected (T,), or {(*batch, 'T')}")
+        return self._states(at)
 
     @property
     def dynamics(self) -> Tensor:
@@ -309,12 +318,11 @@ def _checked(X: Tensor, t: Tensor | Sequence[float] | None) -> Tensor:
     check_finite("X", X)
     if t is None:
         return torch.arange(X.size(-1), dtype=torch.float64, device=X.device)
-    times = torch.as_tensor(t, dtype=torch.float64, device=X.device)
+    times = finite_times(t, X.device)
     if times.shape not in (X.shape[-1:], X.shape[:-2] + X.shape[-1:]):
         raise InputError(
             f"got times of shape {tuple(times.shape)} for X {tuple(X.shape)}, expected one for each column"
         )
-    check_finite("t", times)
     if bool((times.diff() < 0).any()) or bool((times[..., -1] <= times[..., 0]).any()):
         raise InputError("got times that do not ascend: sort them, and the columns of X with them")
     return times

@@ -13,6 +13,7 @@ from dmdgnn.dynamics import Dynamics, FeaturePropagation
 from dmdgnn.dynamics.base import Evolution
 from dmdgnn.errors import InputError
 from dmdgnn.graphs import checked
+from dmdgnn.options import is_integer
 from dmdgnn.precision import full_precision
 
 LAGS = 4
@@ -61,7 +62,7 @@ def spectrum_embedding(data: Data | Sequence[Data], rank: int = 8, dynamics: Dyn
     >>> spectrum_embedding(data, rank=2).shape
     torch.Size([19])
     """
-    if not isinstance(rank, int) or rank < 1:
+    if not is_integer(rank) or rank < 1:
         raise InputError(f"got rank={rank!r}, expected an integer of at least 1")
     X, Y, states = _snapshots(data, dynamics)
     size = X.square().sum()

@@ -103,6 +103,22 @@ def stacked(states: Tensor, delays: int) -> Tensor:
     return torch.cat([states[..., delay : delay + width] for delay in range(delays)], dim=-2)
 
 
+def finite_times(times: Tensor | Sequence[float], device: torch.device) -> Tensor:
+    """Times (..., T), float64, of at least one dimension.
+
+    Raises:
+        InputError: They are no real, finite numbers, or none at all.
+    """
+    try:
+        given = torch.as_tensor(times, device=device)
+    except (TypeError, ValueError, RuntimeError):
+        raise InputError(f"got times={times!r}, expected finite ones (T,)") from None
+    if given.is_complex() or given.dtype == torch.bool or given.dim() == 0 or 0 in given.shape:
+        raise InputError(f"got times of shape {tuple(given.shape)} and {given.dtype}, expected real ones (T,)")
+    check_finite("times", given)
+    return given.double()
+
+
 def _columns(matrix: Tensor, places: list[int]) -> Tensor:
     """A copy of some columns."""
     if len(places) == 1:

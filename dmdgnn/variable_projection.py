@@ -31,6 +31,8 @@ TOLERANCE = 1e-11
 # Relative size of residuals that rounding alone leaves.
 ROUNDING = 2e-15
 MOST_DAMPING = 1e14
+# Distance under which two rates count as one, in units of the time from the first snapshot to the last.
+MERGED = 0.01
 # A tensor or an array of NumPy, whose operations on a few numbers take a third of the time.
 Array: TypeAlias = Any
 
@@ -222,6 +224,63 @@ def minimise(state: State, H: Array, times: Array, restriction: Restriction, ste
         value = np.where(better, new_value, value)
         state = new if better.all() else new.where(_like(better, H), state) if better.any() else state
     return state, _like(converged, H)
+
+
+def minimise_pairs(state: State, H: Array, times: Array, restriction: Restriction) -> tuple[State, Restriction, Array]:
+    """As :func:`minimise`, and also over which of the rates are real and which are conjugate pairs.
+
+    The fit depends on a pair :math:`a \\pm i b` by :math:`b^2`, which is negative for two real rates. A pair that ends
+    at b = 0 is stationary, but better where it parts into two real rates; the reverse is so for real ones that meet.
+    """
+    state, converged = minimise(state, H, times, restriction)
+    partner = restriction.partner
+    if partner is None or restriction.imaginary:
+        return state, restriction, converged
+    for _ in range(state.rates.shape[-1]):
+        rates, others = _parted(state.rates, partner)
+        index = namespace(H).where((others != partner).any(-1))[0]
+        if not len(index):
+            break
+        own = restriction._replace(partner=others[index])
+        near = State.at(own.nearest(rates[index]), H[index], times[index])
+        new, ended = minimise(near, H[index], times[index], own)
+        better = new.value < state.value[index]
+        if not better.any():
+            break
+        chosen = index[better]
+        state = State(*(_put(mine, chosen, theirs[better]) for mine, theirs in zip(state, new, strict=True)))
+        partner, converged = _put(partner, chosen, others[chosen]), _put(converged, chosen, ended[better])
+    return state, restriction._replace(partner=partner), converged
+
+
+def _parted(rates: Array, partner: Array) -> tuple[Array, Array]:
+    """Rates (batch, r) and their partners, with pairs that have merged as two real rates, and the two nearest real
+    rates that have as a pair."""
+    like, rates, partner = rates, heavy(rates), heavy(partner)
+    slots = torch.arange(rates.size(-1), device=rates.device)
+    split = (partner != slots) & (rates.imag.abs() < MERGED)
+    parted = torch.where(split, rates.real + (partner - slots).sign(), rates)
+    others = torch.where(split, slots, partner)
+
+    gaps = (rates.real.unsqueeze(-1) - rates.real.unsqueeze(-2)).abs()
+    real = partner == slots
+    gaps = torch.where(real.unsqueeze(-1) & real.unsqueeze(-2) & (slots.unsqueeze(-1) < slots), gaps, torch.inf)
+    least, place = gaps.flatten(-2).min(dim=-1, keepdim=True)
+    first, second = place // len(slots), place % len(slots)
+    met = least < MERGED
+    joined = met & ((slots == first) | (slots == second))
+    others = torch.where(joined, torch.where(slots == first, second, first), others)
+    parted = torch.where(joined, rates.real + 1j * (others - slots).sign(), parted)
+    return _of_kind(parted, like), _of_kind(others, like)
+
+
+def _put(array: Array, index: Array, rows: Array) -> Array:
+    """A copy with other rows."""
+    return _of_kind(heavy(array).index_copy(0, heavy(index), heavy(rows)), array)
+
+
+def _of_kind(tensor: Tensor, like: Array) -> Array:
+    return tensor.numpy() if isinstance(like, np.ndarray) else tensor
 
 
 def _numpy(array: Array) -> np.ndarray:

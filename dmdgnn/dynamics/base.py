@@ -14,6 +14,7 @@ from torch_geometric.data import Data
 
 from dmdgnn.errors import InputError
 from dmdgnn.graphs import checked
+from dmdgnn.options import is_integer, is_number
 from dmdgnn.precision import full_precision
 
 
@@ -67,7 +68,7 @@ class Evolution(Dynamics):
 
     def __post_init__(self) -> None:
         counts = (self.burn_in, self.stride, self.steps)
-        if not all(isinstance(count, int) for count in counts) or self.burn_in < 0 or min(counts[1:]) < 1:
+        if not all(map(is_integer, counts)) or self.burn_in < 0 or min(counts[1:]) < 1:
             raise InputError(
                 f"got burn_in={self.burn_in}, stride={self.stride}, steps={self.steps}, "
                 "expected integers burn_in >= 0, stride >= 1 and steps >= 1"
@@ -93,8 +94,7 @@ class Evolution(Dynamics):
 
 def check_number(name: str, value: float, above: float | None = None, below: float = math.inf) -> None:
     """Raise `InputError` unless a setting is a finite number of at least 0, or between two others."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if number and (value >= 0 if above is None else value > above) and value < below:
+    if is_number(value) and (value >= 0 if above is None else value > above) and value < below:
         return
     bound = "of at least 0" if above is None else f"above {above}" + (f" and below {below}" if below < math.inf else "")
     raise InputError(f"got {name}={value!r}, expected a finite number {bound}")

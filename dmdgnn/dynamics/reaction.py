@@ -16,6 +16,7 @@ from dmdgnn.dynamics.base import check_number
 from dmdgnn.dynamics.propagation import Propagation
 from dmdgnn.errors import InputError
 from dmdgnn.kernels.robust import check_finite
+from dmdgnn.options import is_integer
 
 # Up to this time step times the Lipschitz constant, the Runge-Kutta method of order 4 does not amplify what decays.
 STABLE = 2.78
@@ -29,7 +30,7 @@ class _Flow(Propagation):
 
     def _check_steps(self) -> None:
         check_number("time", self.time, above=0)
-        if isinstance(self.substeps, bool) or not isinstance(self.substeps, int) or self.substeps < 1:
+        if not is_integer(self.substeps) or self.substeps < 1:
             raise InputError(f"got substeps={self.substeps!r}, expected an integer of at least 1")
 
     @property

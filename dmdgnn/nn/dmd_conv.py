@@ -16,6 +16,7 @@ from dmdgnn.kernels.ragged import Ragged
 from dmdgnn.nn.checks import check_features, check_spectrum, graphs_of, local_graph
 from dmdgnn.nn.filters import ModeFilter, PolynomialFilter
 from dmdgnn.operator import LowRankOperator
+from dmdgnn.options import is_integer
 
 
 class DMDConv(torch.nn.Module):
@@ -111,9 +112,9 @@ class DMDConv(torch.nn.Module):
                 f"got {in_channels} input and {out_channels} output channels with weight=False, expected the same "
                 "number: change one of them, or leave out weight=False"
             )
-        if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1:
+        if not is_integer(rank) or rank < 1:
             raise InputError(f"got rank={rank!r}, expected a positive integer: the number of modes")
-        if isinstance(heads, bool) or not isinstance(heads, int) or heads < 1 or out_channels % heads:
+        if not is_integer(heads) or heads < 1 or out_channels % heads:
             raise InputError(f"got heads={heads!r} for {out_channels} output channels, expected a divisor of these")
         self.in_channels = in_channels
         self.out_channels = out_channels

@@ -8,6 +8,7 @@ from torch.nn import Parameter
 from torch_geometric.nn.inits import zeros
 
 from dmdgnn.errors import InputError
+from dmdgnn.options import is_integer
 
 
 class ModeFilter(torch.nn.Module):
@@ -82,7 +83,7 @@ class PolynomialFilter(torch.nn.Module):
 
     def __init__(self, degree: int, heads: int = 1) -> None:
         super().__init__()
-        if isinstance(degree, bool) or not isinstance(degree, int) or degree < 1:
+        if not is_integer(degree) or degree < 1:
             raise InputError(f"got degree={degree!r}, expected a positive integer")
         self.degree = degree
         self.heads = heads

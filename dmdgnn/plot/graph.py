@@ -10,6 +10,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from dmdgnn.errors import InputError, MissingPackageError
+from dmdgnn.options import is_integer
 from dmdgnn.plot.axes import new_axes
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def mode(
             "modes pass DMD.real_modes"
         )
     num_nodes, rank = modes.shape
-    if isinstance(k, bool) or not isinstance(k, int) or not 0 <= k < rank:
+    if not is_integer(k) or not 0 <= k < rank:
         raise InputError(f"got k={k!r}, expected the index of one of the modes, 0 to {rank - 1}")
     edge_index = _edges(graph, num_nodes)
     places = _positions(edge_index, num_nodes, pos)

@@ -166,6 +166,8 @@ BAD = [
     ({"x": X.index_fill(0, torch.tensor(3), float("inf"))}, "x has 4 NaN or infinite entries, the first at (3, 0)"),
     ({"num_nodes": 9}, "num_nodes=9 and features of 6 nodes"),
     ({"edge_index": None, "adj_t": SMALL}, "adjacency of shape (5, 5), expected (6, 6)"),
+    ({"edge_index": None, "adj_t": ADJACENCY.to_dense()}, "adj_t as a dense Tensor, expected a sparse matrix"),
+    ({"edge_index": ADJACENCY.to_dense()}, "of a dense adjacency, take torch_geometric.utils.dense_to_sparse"),
     ({"edge_index": None, "adj_t": IN_BLOCKS}, "expected CSR, CSC or COO"),
     ({"edge_index": None, "adj_t": ADJACENCY, "edge_weight": WEIGHT}, "and edge_weight: leave one out"),
 ]

@@ -12,6 +12,7 @@ from torch.autograd import gradcheck
 
 import dmdgnn
 from dmdgnn import InputError, NotFittedError, OptDMD, RankError
+from dmdgnn.variable_projection import Restriction, State, minimise, minimise_pairs
 from matrices import assert_parallel, randn
 from signals import two_signals, waves
 
@@ -337,7 +338,7 @@ X = real_series(uneven(12))
         (lambda: OptDMD(2).fit(X * math.nan), "X has 72 NaN"),
         (lambda: OptDMD(2).fit(X, torch.arange(11)), r"times of shape \(11,\)"),
         (lambda: OptDMD(2).fit(X, torch.arange(12).flip(0)), "do not ascend"),
-        (lambda: OptDMD(2).fit(X, torch.full((12,), math.inf)), "t has 12 NaN"),
+        (lambda: OptDMD(2).fit(X, torch.full((12,), math.inf)), "times has 12 NaN"),
         (lambda: OptDMD(8, trials=5).fit(X), r"share=0\.6 of 12 snapshots"),
         (lambda: OptDMD(2).fit(X).interval(), "needs trials"),
         (lambda: OptDMD(2).fit(X).forecast(0), "t=0"),
@@ -364,3 +365,53 @@ def test_name_and_repr():
     assert (
         repr(OptDMD(3, constraint="stable", trials=9)) == "OptDMD(rank=3, constraint=['stable'], trials=9, share=0.6)"
     )
+
+
+def half_squares(X, times, start, pairs):
+    """Least half sum of squares that a search from given rates leaves."""
+    arrays = X.mT.unsqueeze(0).numpy() + 0j, times.unsqueeze(0).numpy()
+    state = State.at(np.array([start], dtype=complex), *arrays)
+    return float(minimise(state, *arrays, Restriction(partner=np.array([pairs])))[0].value[0])
+
+
+@pytest.mark.parametrize("seed", [23, 40, 54, 83, 101])
+def test_a_pair_without_oscillation_parts_into_two_real_rates(seed):
+    """As decays in noise, where a pair of equal rates is stationary and the worse fit."""
+    generator = torch.Generator().manual_seed(seed)
+    times = torch.linspace(0, 1, 40, dtype=F64)
+    rates = torch.tensor([-1.0, -3.0], dtype=F64) * (1 + torch.rand(1, generator=generator, dtype=F64) * 2)
+    X = torch.randn(3, 2, generator=generator, dtype=F64) @ torch.exp(rates[:, None] * times)
+    X = X + 0.1 * torch.randn(3, 40, generator=generator, dtype=F64)
+    batch = torch.stack([real_series(times, n=3, rates=RATES[:1]), X])
+    dmd = OptDMD(2).fit(batch, times)
+    assert bool(dmd.converged.all())
+    assert not bool(dmd.eigs[1].imag.any())
+    left = float((dmd.reconstructed_data[1] - X).square().sum()) / 2
+    least = min(half_squares(X, times, start, [0, 1]) for start in ([-1, -9], [0, -2], [1, -30]))
+    assert left <= least * (1 + 1e-6)
+    assert_same_rates(dmd.eigs[0], closed(RATES[:1]), atol=1e-7)
+
+
+def test_two_real_rates_that_meet_become_a_pair():
+    times = torch.linspace(0, 1, 30, dtype=F64)
+    X = real_series(times, n=3, rates=torch.tensor([-0.5 + 1j]), noise=0.01)
+    arrays = X.mT.unsqueeze(0).numpy() + 0j, times.unsqueeze(0).numpy()
+    start = State.at(np.array([[-1.0, 0.0]], dtype=complex), *arrays)
+    state, restriction, converged = minimise_pairs(start, *arrays, Restriction(partner=np.array([[0, 1]])))
+    assert converged.all()
+    assert restriction.partner.tolist() == [[1, 0]]
+    assert abs(state.rates.imag).max() > 0.5
+    assert state.value[0] <= half_squares(X, times, [-0.5 + 1j, -0.5 - 1j], [1, 0]) * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("times", [[], [math.nan], [math.inf, 1.0], "early", None, 2.5, True, [1j], [[1.0], [2.0]]])
+def test_times_of_a_forecast_are_finite_numbers(times):
+    dmd = OptDMD(2).fit(waves(complexes(1, 3), RATES[:1], torch.arange(9, dtype=F64)))
+    with pytest.raises(InputError, match="times"):
+        dmd.forecast(times)
+
+
+@pytest.mark.parametrize("times", ["early", [1j] * 9, [True] * 9, [math.nan] * 9, {}])
+def test_times_of_snapshots_are_finite_numbers(times):
+    with pytest.raises(InputError, match="times"):
+        OptDMD(2).fit(randn(3, 9), times)

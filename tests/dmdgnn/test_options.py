@@ -7,9 +7,14 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
+from torch_geometric.data import Data
 
-from dmdgnn import DMD, InputError
+from dmdgnn import DMD, InputError, spectrum_embedding
+from dmdgnn.dynamics import AllenCahn, FeaturePropagation, HeatDiffusion
 from dmdgnn.kernels import RowChunks, thin_svd
+from dmdgnn.loader import ModeLoader
+from dmdgnn.nn import DMDGNN, DMDConv
+from dmdgnn.transforms import AddLaplacianModes
 from matrices import randn
 
 SETTINGS = {
@@ -121,3 +126,30 @@ def test_times_and_weights_of_any_number_type():
     assert dmd.forecast(until=np.float32(11)).shape == (4, 3)
     assert dmd.reconstruct(np.array([1.0, 2.0])).shape == (4, 2)
     assert dmd.update(randn(4, 2), forget=np.float32(0.5)).eigs.shape == (4,)
+
+
+@pytest.mark.parametrize("number", [np.int64, np.int32, np.uint8])
+def test_whole_numbers_of_any_type_are_settings_of_graphs_and_layers(number):
+    data = Data(x=torch.rand(5, 4), edge_index=torch.tensor([[0, 1, 2, 3, 4], [1, 2, 3, 4, 0]]))
+    dynamics = FeaturePropagation(burn_in=number(1), stride=number(2), steps=number(2))
+    for ours, plain in zip(dynamics.snapshots(data), FeaturePropagation(1, 2, 2).snapshots(data), strict=True):
+        torch.testing.assert_close(ours, plain)
+    AllenCahn(substeps=number(5)).snapshots(data)
+    data = AddLaplacianModes(number(2))(data)
+    assert spectrum_embedding(data, number(2)).shape == spectrum_embedding(data, 2).shape
+    assert next(iter(ModeLoader(data, context=number(2), batch_size=2))).num_nodes == 4
+    conv = DMDConv(4, 6, number(2), heads=number(2), degree=number(2))
+    assert conv(data.x, data.dmd_modes, data.dmd_eigs).shape == (5, 6)
+    DMDGNN(4, 8, 2, 3, rank=number(2))(data.x, data.edge_index, data.dmd_modes, data.dmd_eigs)
+
+
+def test_real_numbers_of_any_type_are_settings_of_dynamics():
+    data = Data(x=torch.rand(3, 2), edge_index=torch.tensor([[0, 1, 2], [1, 2, 0]]))
+    for ours, plain in zip(*(HeatDiffusion(time=time).snapshots(data) for time in (np.float32(0.5), 0.5)), strict=True):
+        torch.testing.assert_close(ours, plain)
+
+
+@pytest.mark.parametrize("make", [lambda: FeaturePropagation(burn_in=True), lambda: HeatDiffusion(time=True)])
+def test_truth_values_are_no_settings_of_dynamics(make):
+    with pytest.raises(InputError, match="True"):
+        make()
