@@ -41,13 +41,13 @@ class MRDMD:
 
     A transient then has modes in the windows where it is, at the level whose windows are as long as its cycles, where
     one DMD of the whole series would need many modes for it. Amplitudes b are those with which all modes of the
-    window, fast ones, too, fit its snapshots best.
+    window, fast ones, too, fit its snapshots best; the slow ones alone where more would be left than there was.
 
     Source: Kutz, Fu and Brunton, "Multiresolution Dynamic Mode Decomposition" (https://arxiv.org/abs/1506.00564).
 
     Args:
-        dmd: Estimator to fit to each window; by default `DMD()`. Where a window has a lower rank than its `rank`, the
-            window's own is taken.
+        dmd: Estimator to fit to each window; by default `DMD()`, without `center`: a mean is a slow mode. Where a
+            window has a lower rank than its `rank`, the window's own is taken.
         levels: Number of levels.
         cycles: Most cycles c within a window of a mode that counts as slow.
 
@@ -63,8 +63,8 @@ class MRDMD:
     windows: tuple[Window, ...]
 
     def __init__(self, dmd: DMD | None = None, *, levels: int = 3, cycles: float = 1.0) -> None:
-        if not (dmd is None or isinstance(dmd, DMD)):
-            raise InputError(f"got dmd of type {type(dmd).__name__}, expected a dmdgnn.DMD")
+        if dmd is not None and (not isinstance(dmd, DMD) or dmd.center):
+            raise InputError(f"got dmd={dmd!r}, expected a DMD without center: the mean is a slow mode, too")
         if not is_integer(levels) or levels < 1 or not is_number(cycles) or not 0 < cycles < math.inf:
             raise InputError(f"got levels={levels!r} and cycles={cycles!r}, expected an integer and a number above 0")
         self.dmd, self.levels, self.cycles = DMD() if dmd is None else dmd, int(levels), float(cycles)
@@ -76,11 +76,10 @@ class MRDMD:
             InputError: X is no such series, or too short for so many levels.
         """
         check_matrix("X", X)
-        if X.dim() != 2:
-            raise InputError(f"got X of shape {tuple(X.shape)}, expected (N, T), one state a column")
-        shortest, least = X.size(1) // 2 ** (self.levels - 1), self.dmd.delays + 1
-        if shortest < least:
-            raise InputError(f"got levels={self.levels}, for windows of {shortest} states, expected {least}: use fewer")
+        shortest, least = X.size(-1) // 2 ** (self.levels - 1), self.dmd.delays + 1
+        if X.dim() != 2 or shortest < least:
+            got = f"X of shape {tuple(X.shape)} and levels={self.levels}, for windows of {shortest} states"
+            raise InputError(f"got {got}, expected (N, T), one state a column, and windows of {least} or more")
         rounding = max(X.shape) * torch.finfo(X.dtype).eps * float(X.detach().abs().max())
         windows, rest = [], X
         for level in range(self.levels):
@@ -95,14 +94,14 @@ class MRDMD:
 
     def _window(self, level: int, start: int, states: Tensor, least: float) -> Window:
         """The slow modes of states of which one at least is to be above rounding, `least`, for there to be any."""
-        dtype, length = states.dtype.to_complex(), states.size(1)
+        dtype, length, stop = states.dtype.to_complex(), states.size(1), start + states.size(1)
         if float(states.detach().abs().max()) <= least:
             none = torch.zeros_like(states[:, :0], dtype=dtype)
-            return Window(level, start, start + length, none, none[0], none[0], torch.zeros_like(states))
+            return Window(level, start, stop, none, none[0], none[0], torch.zeros_like(states))
+        dmd = copy.copy(self.dmd)
         try:
-            dmd = copy.copy(self.dmd).fit(states)
+            dmd.fit(states)
         except RankError:
-            dmd = copy.copy(self.dmd)
             dmd.truncation = DMD().truncation
             dmd.fit(states)
         modes, eigs = dmd.modes[: len(states)].to(dtype), dmd.eigs.to(dtype)
@@ -110,13 +109,17 @@ class MRDMD:
         grows = eigs.abs() > 1
         V = torch.linalg.vander(torch.where(grows, torch.where(grows, eigs, 1).reciprocal(), eigs), N=length)
         V = torch.where(grows.unsqueeze(1), V.flip(1), V)
-        normal = (modes.mH @ modes) * (V @ V.mH).conj()
-        right = (modes.mH @ states.to(dtype) * V.conj()).sum(dim=1)
-        amplitudes = torch.linalg.pinv(normal, hermitian=True) @ right * V[:, 0]
         slow = torch.log(eigs).abs() < 2 * math.pi * self.cycles / length
-        parts = modes[:, slow], eigs[slow], amplitudes[slow]
-        made = parts[0] * parts[2] @ torch.linalg.vander(parts[1], N=length)
-        return Window(level, start, start + length, *parts, made if states.is_complex() else made.real)
+        # Slow modes that cancel fast ones may leave more than there was: then they are fitted alone.
+        for used in (slow | True, slow):
+            Phi, powers = modes[:, used], V[used]
+            inverse = torch.linalg.pinv((Phi.mH @ Phi) * (powers @ powers.mH).conj(), hermitian=True)
+            shares = (inverse @ (Phi.mH @ states.to(dtype) * powers.conj()).sum(dim=1))[slow[used]]
+            made = modes[:, slow] * shares @ V[slow]
+            if float((states - made).detach().norm()) <= float(states.detach().norm()):
+                break
+        made = made if states.is_complex() else made.real
+        return Window(level, start, stop, modes[:, slow], eigs[slow], shares * V[slow, 0], made)
 
     @property
     def reconstructed_data(self) -> Tensor:

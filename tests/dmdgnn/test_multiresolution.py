@@ -60,7 +60,8 @@ def test_one_level_without_a_limit_is_dmd():
 
 @pytest.mark.parametrize("levels", [1, 3, 5])
 @pytest.mark.parametrize("noise", [0.01, 0.1])
-def test_reconstruction_is_that_of_pydmd(levels, noise):
+def test_reconstruction_is_that_of_pydmd_or_better(levels, noise):
+    """With five levels, amplitudes that leave more than there was are fitted anew, which PyDMD does not do."""
     import pydmd
 
     X = tutorial(noise)
@@ -71,7 +72,9 @@ def test_reconstruction_is_that_of_pydmd(levels, noise):
         theirs = pydmd.MrDMD(dmd, max_level=levels - 1, max_cycles=2).fit(X.numpy())
         expected = torch.from_numpy(theirs.reconstructed_data.real)
     assert len(model.eigs) == len(theirs.eigs)
-    assert float((model.reconstructed_data - expected).norm()) < 1e-6 * float(X.norm())
+    if levels < 5:
+        assert float((model.reconstructed_data - expected).norm()) < 1e-6 * float(X.norm())
+    assert float((model.reconstructed_data - X).norm()) <= (1 + 1e-6) * float((expected - X).norm())
 
 
 def test_a_level_more_leaves_less():
@@ -79,6 +82,32 @@ def test_a_level_more_leaves_less():
     left = [float((MRDMD(DMD(6), levels=levels).fit(X).reconstructed_data - X).norm()) for levels in range(1, 6)]
     assert left == sorted(left, reverse=True)
     assert left[-1] < left[0]
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("complex_", [False, True])
+def test_no_window_leaves_more_than_there_was(seed, complex_):
+    """Nor do modes that nearly cancel each other, as those of noise."""
+    t = torch.arange(128, dtype=F64)
+    shapes = randn(8, 2, seed=seed)
+    X = shapes[:, :1] * torch.cos(2 * math.pi * t / 100) + shapes[:, 1:] * torch.cos(2 * math.pi * t / 12) * (t > 64)
+    X = X + 0.01 * randn(8, 128, seed=seed + 9)
+    X = X + 1j * X.flip(0) if complex_ else X
+    model = MRDMD(levels=4, cycles=2).fit(X)
+    rest = X.clone()
+    for window in model.windows:
+        before = float(rest[:, window.start : window.stop].norm())
+        rest[:, window.start : window.stop] -= window.states
+        assert float(rest[:, window.start : window.stop].norm()) <= before * (1 + 1e-12)
+        V = window.eigs.unsqueeze(1) ** torch.arange(window.stop - window.start)
+        made = window.modes * window.amplitudes @ V
+        torch.testing.assert_close(made if complex_ else made.real, window.states)
+    torch.testing.assert_close(X - rest, model.reconstructed_data)
+
+
+def test_an_estimator_that_leaves_out_means_is_refused():
+    with pytest.raises(InputError, match="center"):
+        MRDMD(DMD(center=True))
 
 
 @pytest.mark.parametrize("X", [torch.zeros(4, 16, dtype=F64), torch.ones(4, 17), randn(1, 33), torch.eye(6)])
@@ -108,12 +137,12 @@ def test_delays():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: MRDMD(3), "dmd of type int"),
+        (lambda: MRDMD(3), "dmd=3, expected a DMD"),
         (lambda: MRDMD(levels=0), "levels=0"),
         (lambda: MRDMD(cycles=0), "cycles=0"),
         (lambda: MRDMD().fit(randn(2, 3, 20)), r"X of shape \(2, 3, 20\)"),
         (lambda: MRDMD().fit([1.0]), "X of type list|list"),
-        (lambda: MRDMD(levels=5).fit(randn(3, 20)), "levels=5, for windows of 1 states, expected 2"),
+        (lambda: MRDMD(levels=5).fit(randn(3, 20)), "levels=5, for windows of 1 states, expected .* windows of 2"),
         (lambda: MRDMD().fit(randn(3, 20) * math.nan), "NaN"),
         (lambda: MRDMD().fit(randn(3, 20)).partial(3), "level=3, expected 0 to 2"),
     ],
