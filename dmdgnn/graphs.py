@@ -67,9 +67,25 @@ def edges(data: Data) -> tuple[Tensor, Tensor | None]:
     return edge_index, None if weight is None else _weight(weight, edge_index.size(1), data.x)
 
 
+def node_pairs(edge_index: Any, num_nodes: int) -> Tensor:
+    """Edges (2, E), int64, of nodes that there are, from any form of `edge_index` that :func:`checked` takes."""
+    return _entries(edge_index, num_nodes)[0] if is_sparse(edge_index) else _index(edge_index, num_nodes)
+
+
+def compressed(adjacency: Any, num_nodes: int) -> Any:
+    """A sparse adjacency (N, N) in a form that PyG's layers take: CSR, or a `SparseTensor`; reads no values."""
+    _check_adjacency(adjacency, num_nodes)
+    return adjacency.to_sparse_csr() if isinstance(adjacency, Tensor) else adjacency
+
+
 def is_sparse(value: Any) -> bool:
     """Whether a value is a sparse tensor of any layout, those in blocks, which PyG does not count, too."""
     return value.layout != torch.strided if isinstance(value, Tensor) else is_pyg_sparse(value)
+
+
+def plain(edge_index: Any) -> Any:
+    """The tensor of an :class:`~torch_geometric.EdgeIndex`, int64; anything else as it is."""
+    return edge_index.as_tensor().long() if isinstance(edge_index, EdgeIndex) else edge_index
 
 
 def check_index(edge_index: Any) -> None:
@@ -117,8 +133,7 @@ def _check_features(x: Any, data: Data) -> None:
 
 
 def _index(edge_index: Any, num_nodes: int) -> Tensor:
-    if isinstance(edge_index, EdgeIndex):
-        edge_index = edge_index.as_tensor().long()
+    edge_index = plain(edge_index)
     check_index(edge_index)
     if edge_index.numel() and not 0 <= int(edge_index.min()) <= int(edge_index.max()) < num_nodes:
         raise InputError(
@@ -128,14 +143,19 @@ def _index(edge_index: Any, num_nodes: int) -> Tensor:
     return edge_index
 
 
-def _entries(adjacency: Any, num_nodes: int) -> tuple[Tensor, Tensor]:
+def _check_adjacency(adjacency: Any, num_nodes: int) -> None:
     size = tuple(adjacency.size()) if isinstance(adjacency, Tensor) else tuple(adjacency.sizes())
     if size != (num_nodes, num_nodes):
         raise InputError(f"got a sparse adjacency of shape {size}, expected ({num_nodes}, {num_nodes})")
-    layout = adjacency.layout if isinstance(adjacency, Tensor) else torch.sparse_coo
-    if layout not in LAYOUTS:
-        raise InputError(f"got an adjacency of {layout}, expected CSR, CSC or COO: convert it with .to_sparse_csr()")
-    if isinstance(adjacency, Tensor) and layout == torch.sparse_coo:
+    if isinstance(adjacency, Tensor) and adjacency.layout not in LAYOUTS:
+        raise InputError(
+            f"got an adjacency of {adjacency.layout}, expected CSR, CSC or COO: convert it with .to_sparse_csr()"
+        )
+
+
+def _entries(adjacency: Any, num_nodes: int) -> tuple[Tensor, Tensor]:
+    _check_adjacency(adjacency, num_nodes)
+    if isinstance(adjacency, Tensor) and adjacency.layout == torch.sparse_coo:
         # PyG would mark the given one as coalesced, which it may not be.
         index, values = adjacency._indices(), adjacency._values()
     else:

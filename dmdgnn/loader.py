@@ -95,6 +95,8 @@ class ModeLoader(DataLoader):
             raise InputError(f"got neighbors={neighbors!r}, expected a loader such as NeighborLoader, or None")
         self.data = data
         self.num_nodes = len(data[f"{self.names[0]}_modes"])
+        if neighbors is not None and not torch.equal(neighbors.input_data.node.cpu(), self._numbers(None)):
+            raise InputError("got neighbors of other nodes: give a loader of this graph with input_nodes=None")
         self.input_nodes = self._numbers(input_nodes)
         self.context = context
         self.neighbors = neighbors
@@ -104,7 +106,7 @@ class ModeLoader(DataLoader):
 
     def collate(self, index: list[int]) -> Data:
         """The batch of these of the seeds."""
-        seeds = self.input_nodes[torch.as_tensor(index, device="cpu")]
+        seeds = self.input_nodes[torch.as_tensor(index, device="cpu").view(-1)]  # one number if batch_size is None
         if self.context is None:
             return self._rows(seeds, len(seeds))
         rest = self.num_nodes - len(seeds)
@@ -121,8 +123,8 @@ class ModeLoader(DataLoader):
     def _rows(self, nodes: Tensor, seeds: int) -> Data:
         if self.neighbors is not None:
             batch = self.neighbors(nodes)
-            if not torch.equal(batch.n_id[: len(nodes)], nodes) or int(batch.n_id.max()) >= self.num_nodes:
-                raise InputError("got neighbors of other nodes: give a loader of this graph with input_nodes=None")
+            if not torch.equal(batch.n_id[: len(nodes)], nodes):
+                raise InputError("got neighbors that do not begin with the seeds: give a loader as those of PyG")
             keys = [f"{name}_{part}" for name in self.names for part in ("modes", "duals")]
         else:
             batch = copy.copy(self.data)
@@ -184,6 +186,8 @@ class ModeLoader(DataLoader):
         if is_sparse(value) or not isinstance(value, Tensor | np.ndarray | list | tuple | TensorFrame):
             return None
         dim = self.data.__cat_dim__(key, value)
+        if isinstance(dim, int) and isinstance(value, list | tuple):
+            dim = 0  # PyG names the last dimension of an index, and lists have only one
         return dim if isinstance(dim, int) and (not hasattr(value, "ndim") or value.ndim > 0) else None
 
     def _counts_nodes(self, key: str, value: Any) -> bool:

@@ -6,10 +6,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch_geometric import EdgeIndex
 from torch_geometric.typing import SparseTensor
 
 from dmdgnn.errors import InputError
-from dmdgnn.graphs import check_index, check_weight, is_sparse
+from dmdgnn.graphs import check_index, check_weight, compressed, is_sparse, plain
 from dmdgnn.kernels.ragged import Ragged
 from dmdgnn.precision import is_lowered
 
@@ -55,6 +56,8 @@ def check_spectrum(
     shapes = ((count, rank), (count, rank, rank)) + (((rank,),) if graphs is None else ())
     if modes.shape != (x.size(-2), rank) or eigs.shape not in shapes:
         hint = "" if graphs is not None or eigs.dim() < 2 or len(eigs) < 2 else ", or pass batch for several graphs"
+        if graphs is None and eigs.shape == (rank, rank):
+            hint += f", or, if these are blocks, (1, {rank}, {rank})"
         expected = f"({rank},)" if graphs is None else f"({count}, {rank})"
         raise InputError(
             f"got modes {tuple(modes.shape)} and eigenvalues {tuple(eigs.shape)} for x {tuple(x.shape)}, expected "
@@ -125,7 +128,9 @@ def local_graph(x: Tensor, edge_index: Any, edge_weight: Tensor | None) -> tuple
     if is_sparse(edge_index):
         if edge_weight is not None:
             raise InputError("got a sparse adjacency, whose entries are weights, and edge_weight: leave one out")
-        return edge_index if lowered else edge_index.to(x.dtype), None
+        return compressed(edge_index if lowered else edge_index.to(x.dtype), x.size(-2)), None
+    if isinstance(edge_index, EdgeIndex) and edge_index.dtype != torch.int64:
+        edge_index = plain(edge_index)  # the others keep what PyG knows of them
     check_index(edge_index)
     if edge_weight is None:
         return edge_index, None
@@ -134,13 +139,10 @@ def local_graph(x: Tensor, edge_index: Any, edge_weight: Tensor | None) -> tuple
 
 
 def reverse(edge_index: Any) -> Any:
-    """The edges against their direction; for a sparse adjacency, its transpose in its own layout."""
+    """The edges of :func:`local_graph` against their direction."""
     if isinstance(edge_index, SparseTensor):
         return edge_index.t()
-    if not is_sparse(edge_index):
-        return edge_index.flip(0)
-    transposed = edge_index.t()
-    return transposed.to_sparse_csr() if edge_index.layout == torch.sparse_csr else transposed
+    return edge_index.t().to_sparse_csr() if is_sparse(edge_index) else edge_index.flip(0)
 
 
 def _same_precision(x: Tensor, modes: Tensor, eigs: Tensor, duals: Tensor | None) -> bool:

@@ -7,6 +7,8 @@ from torch import Tensor
 from torch_geometric.nn.models import MLP
 from torch_geometric.utils import coalesce, degree, remove_self_loops, scatter
 
+from dmdgnn.graphs import node_pairs
+
 
 class NeighborOverlap(torch.nn.Module):
     r"""Scores of pairs of nodes by their embeddings and by their common neighbours, for PyG's graph autoencoder.
@@ -61,9 +63,14 @@ class NeighborOverlap(torch.nn.Module):
         Args:
             z: Embeddings (N, D).
             edge_index: Pairs (2, M).
-            messages: Edges (2, E) along which neighbours are counted, such as those that messages pass along.
+            messages: Edges along which neighbours are counted, such as those that messages pass along: (2, E), or an
+                :class:`~torch_geometric.EdgeIndex`, or a sparse adjacency, which PyG has transposed.
             sigmoid: Pass the scores through a sigmoid.
+
+        Raises:
+            InputError: Pairs or edges are of another form, or name nodes that have no embedding.
         """
+        edge_index = node_pairs(edge_index, len(z))
         messages = _simple(messages, len(z))
         degrees = degree(messages[1], len(z)).clamp(min=1).to(z)
         weights = torch.stack([torch.ones_like(degrees), 1 / torch.log1p(degrees), 1 / degrees], dim=1)
@@ -87,17 +94,21 @@ def common_neighbors(pairs: Tensor, edge_index: Tensor, num_nodes: int) -> tuple
 
     Args:
         pairs: Pairs of nodes (2, M).
-        edge_index: Edges (2, E); loops and repeated edges do not count.
+        edge_index: Edges (2, E), or another form of them, see :class:`NeighborOverlap`; loops and repeated edges do not
+            count.
         num_nodes: Number of nodes N.
 
     Returns:
         The index of the pair, ascending, and the node, for each of C common neighbours: (C,) and (C,).
 
+    Raises:
+        InputError: Pairs or edges are of another form, or name nodes that there are not.
+
     >>> square = torch.tensor([[0, 1, 1, 2, 2, 3, 3, 0], [1, 0, 2, 1, 3, 2, 0, 3]])
     >>> common_neighbors(torch.tensor([[0, 0], [2, 1]]), square, 4)
     (tensor([0, 0]), tensor([1, 3]))
     """
-    return _common_neighbors(pairs, _simple(edge_index, num_nodes), num_nodes)
+    return _common_neighbors(node_pairs(pairs, num_nodes), _simple(edge_index, num_nodes), num_nodes)
 
 
 def _common_neighbors(pairs: Tensor, edges: Tensor, num_nodes: int) -> tuple[Tensor, Tensor]:
@@ -117,7 +128,7 @@ def _common_neighbors(pairs: Tensor, edges: Tensor, num_nodes: int) -> tuple[Ten
 
 def _simple(edge_index: Tensor, num_nodes: int) -> Tensor:
     """Edges without loops and repetitions, sorted by both ends."""
-    edges: Tensor = coalesce(remove_self_loops(edge_index)[0], num_nodes=num_nodes)
+    edges: Tensor = coalesce(remove_self_loops(node_pairs(edge_index, num_nodes))[0], num_nodes=num_nodes)
     return edges
 
 

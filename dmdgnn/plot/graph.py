@@ -10,6 +10,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from dmdgnn.errors import InputError, MissingPackageError
+from dmdgnn.graphs import node_pairs
 from dmdgnn.options import is_integer
 from dmdgnn.plot.axes import new_axes
 
@@ -30,7 +31,7 @@ def mode(
     ``ax.figure.colorbar(ax.collections[-1], ax=ax)``.
 
     Args:
-        graph: Graph, or its edge indices (2, E). Edges are drawn without direction.
+        graph: Graph, or its edges in any form of `edge_index`. They are drawn without direction.
         modes: Real modes (N, r), as :attr:`dmdgnn.DMD.real_modes` and `data.dmd_modes` are.
         k: Which of them, from 0.
         pos: Positions of the nodes, (N, 2) or a mapping from each node to its two coordinates, as those of networkx;
@@ -87,16 +88,13 @@ def mode(
 
 
 def _edges(graph: Data | Tensor, num_nodes: int) -> Tensor:
-    edge_index = graph.get("edge_index") if isinstance(graph, Data) else graph
+    edge_index = graph.get("edge_index", graph.get("adj_t")) if isinstance(graph, Data) else graph
     nodes = graph.num_nodes if isinstance(graph, Data) else num_nodes
     if nodes != num_nodes:
         raise InputError(f"got modes of {num_nodes} nodes for a graph of {nodes}, expected a row for each node")
-    if not isinstance(edge_index, Tensor) or edge_index.dim() != 2 or len(edge_index) != 2:
+    if edge_index is None:
         raise InputError("got a graph without edge_index (2, E): pass a Data that has it, or edge_index itself")
-    edge_index = edge_index.cpu()
-    if edge_index.numel() and not 0 <= int(edge_index.min()) <= int(edge_index.max()) < num_nodes:
-        raise InputError(f"edge_index names nodes {int(edge_index.min())} to {int(edge_index.max())} of {num_nodes}")
-    return edge_index
+    return node_pairs(edge_index, num_nodes).cpu()
 
 
 def _positions(edge_index: Tensor, num_nodes: int, pos: Tensor | Mapping[int, Any] | None) -> Tensor:

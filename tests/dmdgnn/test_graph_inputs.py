@@ -8,18 +8,28 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 from torch_geometric import EdgeIndex
 from torch_geometric.data import Batch, Data, HeteroData
 from torch_geometric.nn import APPNP, GCNConv
 from torch_geometric.nn.models import GCN
 from torch_geometric.utils import to_torch_csc_tensor, to_torch_csr_tensor
 
-from dmdgnn import DMDGNNError, InputError
+from dmdgnn import DMDGNNError, InputError, plot
 from dmdgnn.dynamics import AllenCahn, FeaturePropagation, HeatDiffusion, HiddenStates, PersonalizedPageRank
-from dmdgnn.nn import DMDGNN, DMDGPS, DecoupledDMD, DirDMDConv, DMDConv, DMDEncoder
+from dmdgnn.nn import (
+    DMDGNN,
+    DMDGPS,
+    DecoupledDMD,
+    DirDMDConv,
+    DMDConv,
+    DMDEncoder,
+    NeighborOverlap,
+    common_neighbors,
+)
 from dmdgnn.transforms import AddDMDModes
 
-pytestmark = pytest.mark.filterwarnings("ignore:Sparse", "ignore:Converting sparse")
+pytestmark = pytest.mark.filterwarnings("ignore:Sparse")
 N, F = 6, 4
 DYNAMICS = [
     *(FeaturePropagation(direction=direction) for direction in ("undirected", "forward", "backward")),
@@ -224,17 +234,12 @@ def call(name, data, edges, weight=None):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_layers_take_the_forms_that_those_of_pyg_take(name):
+def test_layers_take_all_forms(name):
     data = AddDMDModes(2)(Data(x=X, edge_index=EDGES, edge_weight=WEIGHT))
     expected = call(name, data, data.edge_index, data.edge_weight)
     for form in forms(data):
         adjacency = form.get("adj_t") if form.get("edge_index") is None else form.edge_index
-        unsupported = isinstance(adjacency, torch.Tensor) and adjacency.layout == torch.sparse_csc
-        int32 = isinstance(adjacency, EdgeIndex) and adjacency.dtype == torch.int32
-        weight = form.get("edge_weight")
-        other = weight is not None and weight.dtype != data.x.dtype  # layers of PyG convert no weights
-        if not unsupported and not int32 and not other:
-            torch.testing.assert_close(call(name, data, adjacency, weight), expected)
+        torch.testing.assert_close(call(name, data, adjacency, form.get("edge_weight")), expected)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -245,3 +250,29 @@ def test_layers_refuse_other_forms_by_name(name, edges):
         call(name, data, edges)
     with pytest.raises(InputError, match="edge_weight"):
         call(name, data, EDGES, WEIGHT.unsqueeze(1))
+    for adjacency, message in ((SMALL, "expected (6, 6)"), (IN_BLOCKS, "expected CSR, CSC or COO")):
+        with pytest.raises(InputError, match=re.escape(message)):
+            call(name, data, adjacency)
+
+
+def test_decoders_and_figures_take_all_forms():
+    data = Data(x=X, edge_index=EDGES)
+    pairs, decoder = torch.tensor([[0, 1, 0], [2, 3, 5]]), NeighborOverlap(F)
+    torch.nn.init.ones_(decoder.mlp.lins[-1].weight)
+    place, node = common_neighbors(pairs, EDGES, N)
+    assert (place.tolist(), node.tolist()) == ([0, 1], [1, 2])
+    for form in forms(data):
+        edges = form.get("adj_t") if form.get("edge_index") is None else form.edge_index
+        assert torch.equal(common_neighbors(pairs, edges, N)[1], node)
+        assert torch.equal(decoder(X, pairs, edges), decoder(X, pairs, EDGES))
+        ax = plot.mode(form, X, 0, X[:, :2], Figure().subplots())
+        assert len(ax.collections[0].get_segments()) == 4
+    for wrong in (EDGES.T, EDGES.float(), EDGES + 3, EDGES - 1, EDGES.tolist(), SMALL, IN_BLOCKS):
+        for use in (
+            lambda edges: common_neighbors(pairs, edges, N),
+            lambda edges: decoder(X, pairs, edges),
+            lambda edges: decoder(X, edges, EDGES),
+            lambda edges: plot.mode(edges, X, 0, X[:, :2], Figure().subplots()),
+        ):
+            with pytest.raises(InputError, match=r"expected|but the graph has nodes"):
+                use(wrong)

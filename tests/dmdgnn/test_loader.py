@@ -234,6 +234,6 @@ def test_what_does_not_fit(data):
     for nodes in (torch.zeros(N), torch.tensor([1, 1]), torch.ones(3, dtype=torch.bool)):
         with pytest.raises(InputError, match="input_nodes"):
             ModeLoader(data, nodes)
-    of_others = neighbors(data, input_nodes=torch.arange(N).flip(0))
-    with pytest.raises(InputError, match="input_nodes=None"):
-        next(iter(ModeLoader(data, neighbors=of_others, batch_size=2)))
+    for some in (torch.arange(N).flip(0), torch.arange(3)):
+        with pytest.raises(InputError, match="input_nodes=None"):
+            ModeLoader(data, neighbors=neighbors(data, input_nodes=some))

@@ -38,6 +38,7 @@ def carry(data, n):
     data.signals = torch.stack([numbers] * 3)
     data.train_mask = numbers % 2 == 0
     data.pair = (1.5, "graph")
+    data.word_index = [str(i) for i in range(n)]
     data.target = torch.tensor([7.0])
     data.edge_label_index = torch.stack([numbers, numbers.flip(0)])
     data.edge_label = torch.ones(n)
@@ -66,6 +67,7 @@ def test_a_batch_has_what_belongs_to_its_nodes(n, draw):
     assert torch.equal(batch[f"{attr}_modes"], data[f"{attr}_modes"][batch.n_id])
     assert torch.equal(batch[f"{attr}_eigs"], data[f"{attr}_eigs"])
     assert batch.y.tolist() == batch.rows.tolist() == [int(name) for name in batch.names] == nodes
+    assert batch.word_index == batch.names
     assert batch.signals.tolist() == 3 * [nodes]
     assert batch.train_mask.tolist() == [node % 2 == 0 for node in nodes]
     assert (batch.pair, batch.target.tolist()) == ((1.5, "graph"), [7.0])
@@ -136,6 +138,14 @@ def test_features_are_dense():
 def test_neighbors_come_from_a_loader():
     with pytest.raises(InputError, match="got neighbors=3, expected a loader"):
         ModeLoader(graph(6), neighbors=3)
+
+
+def test_seeds_one_by_one_and_numbers_of_numpy():
+    data = graph(5)
+    batches = list(ModeLoader(data, context=np.int64(2), batch_size=None))
+    assert [(batch.n_id[0].item(), batch.batch_size, batch.num_nodes) for batch in batches] == [
+        (node, 1, 3) for node in range(5)
+    ]
 
 
 def test_blocks_stay_those_of_the_graph():

@@ -137,7 +137,7 @@ X, MODES = torch.randn(N, F), torch.randn(N, 2)
         ({"modes": MODES.T}, r"modes \(2, 7\)"),
         ({"modes": MODES.unsqueeze(0)}, r"modes \(1, 7, 2\)"),
         ({"eigs": EIGS.tolist()}, "eigenvalues as list, expected a tensor"),
-        ({"eigs": torch.eye(2)}, r"eigenvalues \(2, 2\).* or pass batch for several graphs"),
+        ({"eigs": torch.eye(2)}, r"eigenvalues \(2, 2\).* or pass batch for .*, or, if these are blocks, \(1, 2, 2\)"),
         ({"eigs": EIGS.unsqueeze(1)}, r"eigenvalues \(2, 1\)"),
         ({"batch": BATCH}, r"eigenvalues \(2,\), expected \(graphs, r\)"),
         ({"eigs": EIGS.repeat(2, 1), "batch": BATCH + 1}, "a batch of graphs 1 to 2, and eigenvalues of 2"),
