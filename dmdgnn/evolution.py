@@ -24,6 +24,10 @@ class Evolution(Residuals):
         """The states one step after X (*batch, N, F), under the inputs `control` (q, F) if it was fitted with such.
 
         With `delays`, the states are those that it was fitted to, d consecutive ones in a column.
+
+        Raises:
+            InputError: States or inputs are of other shapes than those that it was fitted to, or inputs are there or
+                missing unlike then.
         """
         operator = self.operator
         if not isinstance(X, Tensor):
@@ -37,11 +41,14 @@ class Evolution(Residuals):
             following = after + operator.matmul(X - before)
         if self.B is None or control is None:
             return following
-        if control.dtype != X.dtype or control.shape != (self.B.size(1), *X.shape[1:]):
+        fits = isinstance(control, Tensor) and (X.is_complex() or not control.is_complex())
+        if not fits or control.shape != (self.B.size(1), *X.shape[1:]):
+            got = f"shape {tuple(control.shape)} and {control.dtype}" if isinstance(control, Tensor) else type(control)
             raise InputError(
-                f"got control of shape {tuple(control.shape)} and {control.dtype}, expected a row for each of "
-                f"{self.B.size(1)} inputs, a column for each of X {tuple(X.shape)}, and {X.dtype}"
+                f"got control of {got}, expected a tensor with a row for each of {self.B.size(1)} inputs and a column "
+                f"for each of X {tuple(X.shape)}, complex only for complex states"
             )
+        control = control.to(X)
         return following + self.B @ (control if self._mean_control is None else control - self._mean_control)
 
     def forecast(

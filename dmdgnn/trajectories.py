@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import NamedTuple, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -90,6 +91,11 @@ class Pairs(NamedTuple):
             check_finite("control", part)
             if self.X.dim() != 2 or part.dim() != 2 or part.size(1) not in (width, width + self.series):
                 raise InputError(f"got control of shape {tuple(part.shape)}, expected (q, {width})")
+            if part.is_complex() and not self.X.is_complex():
+                raise InputError(
+                    f"got control of {part.dtype} for states of {self.X.dtype}: give real and imaginary parts as "
+                    "inputs of their own"
+                )
             if part.size(0) != parts[0].size(0):
                 raise InputError(f"got controls of {parts[0].size(0)} and {part.size(0)} inputs, expected as many")
         return torch.cat([part[:, :width] for part, width in zip(parts, self.widths, strict=True)], dim=1).to(self.X)
@@ -110,7 +116,8 @@ def finite_times(times: Tensor | Sequence[float], device: torch.device) -> Tenso
         InputError: They are no real, finite numbers, or none at all.
     """
     try:
-        given = torch.as_tensor(times, device=device)
+        # NumPy keeps Python's numbers in double precision.
+        given = torch.as_tensor(times if isinstance(times, Tensor) else np.asarray(times), device=device)
     except (TypeError, ValueError, RuntimeError):
         raise InputError(f"got times={times!r}, expected finite ones (T,)") from None
     if given.is_complex() or given.dtype == torch.bool or given.dim() == 0 or 0 in given.shape:

@@ -107,3 +107,23 @@ def test_delays_do_not_go_with_inputs():
     _, B, inputs, series = driven()
     with pytest.raises(InputError, match="with a known B, with all but delays"):
         DMD(delays=2).fit(series, control=inputs, B=B)
+
+
+def test_inputs_are_converted_to_the_precision_of_the_states():
+    _, _, inputs, series = driven()
+    dmd, single = (DMD().fit(series, control=given) for given in (inputs, inputs.float().double()))
+    assert_near(DMD().fit(series, control=inputs.float()).B, single.B)
+    assert_near(dmd.forecast(3, inputs[:, :3].float()), dmd.forecast(3, inputs[:, :3].float().double()))
+    assert_near(dmd.predict(series[:, :3], inputs[:, :3].float()), series[:, 1:4], atol=1e-5)
+    waves = series.to(torch.complex128) * 1j
+    assert_near(DMD().fit(waves, control=inputs).forecast(2, inputs[:, :2]), dmd.forecast(2, inputs[:, :2]) * 1j)
+
+
+def test_complex_inputs_of_real_states_lose_nothing():
+    _, _, inputs, series = driven()
+    with pytest.raises(InputError, match="give real and imaginary parts as inputs of their own"):
+        DMD().fit(series, control=inputs * 1j)
+    dmd = DMD().fit(series, control=inputs)
+    for wrong in (inputs[:, :2] * 1j, inputs[:, :2].numpy(), inputs[:, :3]):
+        with pytest.raises(InputError, match="complex only for complex states"):
+            dmd.predict(series[:, :2], wrong)
