@@ -137,9 +137,9 @@ class DMD(Estimate):
                 columns 1 to F - 1 follow its columns 0 to F - 2.
             control: Known inputs (q, F) that act on the states, :math:`Y = K X + B\\,\\Gamma`, one column for each of
                 X (a last one, which nothing follows, may be there for a series), from Proctor et al.
-                (https://arxiv.org/abs/1409.6358); a list of them for a list of trajectories; real, or complex for complex
-                states. The rank is that of states and inputs together. Directions that inputs alone have make no modes, so that there may be fewer
-                eigenvalues than the rank.
+                (https://arxiv.org/abs/1409.6358); a list of them for a list of trajectories; complex only for complex
+                states. The rank is that of states and inputs together. Directions that inputs alone have make no modes,
+                so that there may be fewer eigenvalues than the rank.
             B: The map from inputs to states (N, q), where it is known: then it is not estimated, and all options but
                 `delays` go with `control`.
             ptr: The rows are those of many graphs, as in a PyG batch: graph i has rows `ptr[i]` to `ptr[i + 1]` and

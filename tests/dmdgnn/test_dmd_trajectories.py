@@ -173,7 +173,7 @@ def test_steps_or_until(arguments):
 
 @pytest.mark.parametrize("times", [[], [math.nan], torch.zeros(2, 2)])
 def test_bad_times(times):
-    with pytest.raises(InputError, match="times (of shape|has 1 NaN)"):
+    with pytest.raises(InputError, match=r"times (of shape|has 1 NaN)"):
         DMD().fit(randn(4, 9)).reconstruct(times)
 
 
