@@ -14,6 +14,8 @@ from dmdgnn.variable_projection import coefficients
 
 # Bins for each sample: times are rounded to an eighth of their mean distance at most.
 BINS = 4
+# Real rates to start from, in units of the time from the first snapshot to the last.
+REAL_RATES = (0.0, -1.0, -3.0, -10.0, -30.0, 1.0, 3.0)
 
 
 class Start(NamedTuple):
@@ -53,8 +55,9 @@ def by_integrals(U: Tensor, times: Tensor) -> Start:
     return Start(rates, torch.arange(eigs.size(-1), device=U.device) + offset)
 
 
-def by_frequencies(Z: Tensor, times: Tensor, rank: int) -> Start:
-    """The strongest frequencies, one after another, each in what those before leave of Z: pairs where Z is real."""
+def by_frequencies(Z: Tensor, times: Tensor, rank: int, decay: bool = False) -> Start:
+    """The strongest frequencies, one after another, each in what those before leave of Z: pairs where Z is real, and
+    a rate of zero where their number is odd, or with `decay` the strongest decay, taken off before."""
     paired = not Z.is_complex()
     batch, size = times.shape
     place = (times * BINS * (size - 1)).round().long().unsqueeze(-1).expand(-1, -1, Z.size(-1))
@@ -65,13 +68,29 @@ def by_frequencies(Z: Tensor, times: Tensor, rank: int) -> Start:
         allowed &= angular > 0
     Z = Z.to(times.dtype.to_complex())
     rates, rest = Z.new_zeros(batch, rank % 2 if paired else 0), Z
+    if decay:
+        rates = _strongest_decay(Z, times)
+        rest = _without(Z, times, rates)
     while rates.size(-1) < rank:
         binned = torch.zeros(batch, length, Z.size(-1), dtype=Z.dtype, device=Z.device).scatter_add_(1, place, rest)
         power = torch.view_as_real(torch.fft.fft(binned, dim=1)).square().sum(dim=(-2, -1)) * allowed
         found = 1j * angular[power.argmax(dim=-1, keepdim=True)]
         rates = torch.cat([rates, found, -found] if paired else [rates, found], dim=-1)
-        Q = torch.linalg.qr(torch.exp(times.unsqueeze(-1) * rates.unsqueeze(-2))).Q
-        rest = Z - Q @ (Q.mH @ Z)
+        rest = _without(Z, times, rates)
     slots = torch.arange(rank, device=Z.device)
     partner = torch.where(slots < rank % 2, slots, (slots - rank % 2 ^ 1) + rank % 2) if paired else slots
     return Start(rates, partner.expand(batch, rank))
+
+
+def _without(Z: Tensor, times: Tensor, rates: Tensor) -> Tensor:
+    """What exponentials leave of Z."""
+    Q = torch.linalg.qr(torch.exp(times.unsqueeze(-1) * rates.unsqueeze(-2))).Q
+    return Z - Q @ (Q.mH @ Z)
+
+
+def _strongest_decay(Z: Tensor, times: Tensor) -> Tensor:
+    """The one of a few real rates (batch, 1), complex, whose exponential makes up most of Z."""
+    rates = torch.tensor(REAL_RATES, dtype=times.dtype, device=times.device)
+    courses = torch.nn.functional.normalize(torch.exp(times.unsqueeze(-1) * rates), dim=-2)
+    power = (courses.mT.to(Z.dtype) @ Z).abs().square().sum(dim=-1)
+    return rates[power.argmax(dim=-1, keepdim=True)].to(Z.dtype)

@@ -21,6 +21,8 @@ from dmdgnn.precision import double_of, full_precision
 from dmdgnn.stationary import Stationary
 from dmdgnn.trajectories import finite_times
 from dmdgnn.variable_projection import (
+    ROUNDING,
+    Array,
     Restriction,
     State,
     coefficients,
@@ -201,7 +203,7 @@ class OptDMD:
         return rank
 
     def _search(self, H: Tensor, times: Tensor, rank: int) -> tuple[State, Restriction, Tensor]:
-        """From a start that leaves hardly more than any rank-r matrix does, else from the better of two."""
+        """From the better of two starts, and from others where it ends at much more than any rank-r matrix leaves."""
         precise, moments = light(H.to(torch.complex128)), light(times)
         restriction = Restriction("stable" in self.constraint, "imaginary" in self.constraint)
 
@@ -211,21 +213,25 @@ class OptDMD:
                 return State.at(own.nearest(light(start.rates)), precise, moments), own
 
         U, S = leading(H, rank)
-        state = None
-        if S.size(-1) == rank:
-            state, restriction = at(by_integrals(U, times))
-            least = (half_square(precise) - light(S.square().sum(dim=-1)) / 2).clip(min=0)
-        if state is None or not bool((state.value <= GOOD_START * least).all()):
-            other, own = at(by_frequencies(U * S.unsqueeze(-2), times, rank))
-            if state is None:
-                state, restriction = other, own
-            else:
-                better = ~(state.value <= other.value)
-                state = other.where(better, state)
-                if restriction.partner is not None:
-                    partner = namespace(better).where(better[:, None], own.partner, restriction.partner)
-                    restriction = restriction._replace(partner=partner)
-        state, restriction, converged = minimise_pairs(state, precise, moments, restriction)
+        courses, total = U * S.unsqueeze(-2), half_square(precise)
+        least = (total - light(S.square().sum(dim=-1)) / 2).clip(min=0)
+        first, others = at(by_integrals(U, times)) if S.size(-1) == rank else None, []
+        if first is None or not bool((first[0].value <= GOOD_START * least).all()):
+            other = at(by_frequencies(courses, times, rank))
+            first, worse = (other, None) if first is None else _ranked(first, other)
+            others = [] if worse is None else [worse]
+        state, restriction, converged = minimise_pairs(first[0], precise, moments, first[1])
+        # Of noise in K rows, any matrix of rank r takes up r more of K than exponentials do.
+        rows = H.size(-1)
+        good = (rows - rank) * state.value <= GOOD_START * rows * (least + ROUNDING**2 * total)
+        if rows <= rank or not bool(good.all()):
+            if rank % 2 and not H.is_complex():
+                others.append(at(by_frequencies(courses, times, rank, decay=True)))
+            for other in others:
+                new, own, ended = minimise_pairs(other[0], precise, moments, other[1])
+                better = ~(state.value <= new.value)
+                (state, restriction), _ = _ranked((state, restriction), (new, own))
+                converged = namespace(better).where(better, ended, converged)
         if restriction.partner is not None:
             restriction = restriction._replace(partner=heavy(restriction.partner))
         return State(*map(heavy, state)), restriction, heavy(converged)
@@ -303,6 +309,22 @@ class OptDMD:
         if self.trials:
             options.append(f"trials={self.trials}, share={self.share}")
         return f"{type(self).__name__}({', '.join(options)})"
+
+
+def _ranked(
+    first: tuple[State, Restriction], second: tuple[State, Restriction]
+) -> tuple[tuple[State, Restriction], tuple[State, Restriction]]:
+    """The better and the worse of two, for each of a batch; what is NaN is worse."""
+    better = first[0].value <= second[0].value
+    partners = first[1].partner, second[1].partner
+
+    def chosen(take: Array) -> tuple[State, Restriction]:
+        own = first[1]
+        if own.partner is not None:
+            own = own._replace(partner=namespace(take).where(take[:, None], *partners))
+        return first[0].where(take, second[0]), own
+
+    return chosen(better), chosen(~better)
 
 
 def _checked(X: Tensor, t: Tensor | Sequence[float] | None) -> Tensor:

@@ -415,3 +415,29 @@ def test_times_of_a_forecast_are_finite_numbers(times):
 def test_times_of_snapshots_are_finite_numbers(times):
     with pytest.raises(InputError, match="times"):
         OptDMD(2).fit(randn(3, 9), times)
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("n", [1, 3, 9])
+def test_a_decay_and_a_fast_pair_at_uneven_times_are_found(seed, n):
+    """A decay has slow parts that are stronger than the pair in any spectrum."""
+    generator = torch.Generator().manual_seed(seed)
+    times = torch.rand(28, dtype=F64, generator=generator).sort().values
+    decay, growth, angular = torch.rand(3, dtype=F64, generator=generator).tolist()
+    rates = torch.tensor([-1.5 - decay, complex(-1.5 - growth, 40 + 12 * angular)])
+    X = real_series(times, n=n, rates=rates, seed=seed)
+    dmd = OptDMD(3).fit(X, times)
+    expected = torch.cat([rates[:1], closed(rates[1:])])
+    assert_same_rates(dmd.eigs, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("rank", [2, 3])
+def test_fits_of_a_batch_are_those_of_each(rank):
+    """Also where one of them needs another start than the others."""
+    times = torch.linspace(0, 1, 28, dtype=F64)
+    batch = torch.stack(
+        [real_series(times, n=3, rates=torch.tensor([-1.0, 1.5j + s]), noise=0.1 * s, seed=s) for s in range(6)]
+    )
+    together = OptDMD(rank).fit(batch, times)
+    for X, eigs in zip(batch, together.eigs, strict=True):
+        torch.testing.assert_close(OptDMD(rank).fit(X, times).eigs, eigs, rtol=0, atol=1e-4)
