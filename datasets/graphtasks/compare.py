@@ -130,6 +130,8 @@ def compare(
     _check(contenders, tasks, splits, seeds, trials, config, tuning_splits, tuning_seeds, metrics)
     report = None if path is None else Path(path).with_suffix(".html")
     if report is not None:
+        if report == Path(path or ""):
+            raise FileError(f"{path} is where the report goes: give the runs another ending, such as 'runs.jsonl'")
         check_ours(report)
     with Ledger(path, callback) as ledger:
         for task in tasks:

@@ -109,6 +109,17 @@ def _mode_of_old(path: Path, target: Path, ours: Callable[[Path], object] | None
     return stat.S_IMODE(old.st_mode)
 
 
+def check_replaceable(path: str | os.PathLike[str], *, ours: Callable[[Path], object], what: str) -> None:
+    """Check that :func:`write_bytes` may replace what is at a path, before the work whose result goes there.
+
+    Raises:
+        FileError: The path is a folder or a device, holds a file that is not ours, or cannot be written to.
+    """
+    path = as_path(path)
+    with explained(path, "write"):
+        _mode_of_old(path, path.resolve(), ours, what)
+
+
 def write_text(
     path: str | os.PathLike[str], text: str, *, ours: Callable[[Path], object] | None = None, what: str = ""
 ) -> None:

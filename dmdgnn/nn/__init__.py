@@ -9,7 +9,7 @@ from dmdgnn.nn.dmd_gru import DMDGRU, DMDGRUCell
 from dmdgnn.nn.encoder import DMDEncoder
 from dmdgnn.nn.filters import ModeFilter, PolynomialFilter
 from dmdgnn.nn.models import DMDGNN, GraphDMD
-from dmdgnn.nn.overlap import NeighborOverlap, common_neighbors
+from dmdgnn.nn.overlap import NeighborOverlap
 
 __all__ = [
     "DMDGNN",
@@ -26,5 +26,4 @@ __all__ = [
     "ModeFilter",
     "NeighborOverlap",
     "PolynomialFilter",
-    "common_neighbors",
 ]

@@ -47,8 +47,8 @@ class NeighborOverlap(torch.nn.Module):
         super().__init__()
         self.channels = channels
         self.max_paths = max_paths
-        hidden_channels = channels if hidden_channels is None else hidden_channels
-        self.mlp = MLP([channels + 3, hidden_channels, 1], norm=None)
+        self.hidden_channels = channels if hidden_channels is None else hidden_channels
+        self.mlp = MLP([channels + 3, self.hidden_channels, 1], norm=None)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

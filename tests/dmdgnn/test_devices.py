@@ -70,7 +70,8 @@ MODULES = {
 
 
 def test_all_layers_and_models_are_here():
-    assert set(MODULES) == set(nn.__all__)
+    # The shape of common neighbours follows from the edges' values, which the meta device does not have.
+    assert set(MODULES) == set(nn.__all__) - {"NeighborOverlap"}
 
 
 @pytest.mark.parametrize("kind", EIGS)

@@ -67,12 +67,14 @@ def test_text_is_escaped_and_nothing_is_fetched() -> None:
 def test_files_of_others_stay(tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     path.write_text("mine")
-    with pytest.raises(InvalidDataError, match="no report of ours"):
+    with pytest.raises(FileError, match="is not a report"):
         write_page(path, page("a", "b", []))
-    with pytest.raises(InvalidDataError, match="no report of ours"):
+    with pytest.raises(FileError, match="is not a report"):
         graphtasks.compare(*ours(), config=FitConfig(epochs=1), path=tmp_path / "report.jsonl")
     assert path.read_text() == "mine"
     assert not (tmp_path / "report.jsonl").exists()
+    with pytest.raises(FileError, match="such as 'runs.jsonl'"):
+        graphtasks.compare(*ours(), config=FitConfig(epochs=1), path=tmp_path / "runs.html")
 
 
 def linear(task: graphtasks.GraphTask) -> MLP:

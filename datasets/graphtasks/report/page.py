@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from graphtasks.errors import InvalidDataError
-from graphtasks.files import write_text
+from graphtasks.files import check_replaceable, write_text
 
 MARK = '<meta name="generator" content="dmdgnn">'
 """The line by which a page is known as one of ours."""
@@ -95,20 +95,23 @@ def check_ours(path: Path) -> None:
     """Check that a page may be written to a path.
 
     Raises:
-        InvalidDataError: There is a file of somebody else.
+        FileError: There is a file of somebody else, or the path cannot be written to.
     """
-    if path.exists() and (path.is_dir() or MARK not in path.read_text("utf-8", errors="replace")[:1000]):
-        raise InvalidDataError(f"{path} is no report of ours: move it, or write the report to another place")
+    check_replaceable(path, ours=_is_report, what="a report")
 
 
 def write_page(path: Path, content: str) -> None:
     """Write a page, in the place of an earlier one of ours but of nothing else.
 
     Raises:
-        InvalidDataError: There is a file of somebody else.
+        FileError: There is a file of somebody else, or the path cannot be written to.
     """
-    check_ours(path)
-    write_text(path, content)
+    write_text(path, content, ours=_is_report, what="a report")
+
+
+def _is_report(path: Path) -> None:
+    if MARK not in path.read_text("utf-8", errors="replace")[:1000]:
+        raise InvalidDataError(f"{path} is no report")
 
 
 def _is_number(value: Any) -> bool:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from torch_geometric.nn import GAE, GCNConv, InnerProductDecoder
 from torch_geometric.utils import from_networkx, to_undirected
 
-from dmdgnn.nn import NeighborOverlap, common_neighbors
+from dmdgnn.nn import NeighborOverlap
+from dmdgnn.nn.overlap import common_neighbors
 
 
 def random_graph(seed: int, nodes: int = 9) -> nx.Graph:
