@@ -82,7 +82,7 @@ def contender(encoder: str, decoder: str, task: GraphTask) -> Contender:
     return target.contender(name, task, {**TRAINING, **(SKIP if takes(target, "skip") else {}), **pairs})
 
 
-CONTENDERS = {
+MODELS = {
     encoder if decoder == "inner" else f"{encoder}-{decoder}": partial(contender, encoder, decoder)
     for decoder in DECODERS
     for encoder in ("gcn", "sage", "dmd")
@@ -93,7 +93,7 @@ if __name__ == "__main__":
     main(
         __doc__,
         tasks=TASKS,
-        models=CONTENDERS,
+        models=MODELS,
         config=FitConfig(epochs=200, patience=40),
         kinds=("link",),
         trials=8,

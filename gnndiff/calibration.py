@@ -77,8 +77,8 @@ def calibration_error(confidence: Tensor, right: Tensor, bins: int = BINS) -> fl
         right: Whether each prediction is right (M,).
         bins: Number of bins between 0 and 1.
 
-    >>> calibration_error(torch.tensor([0.8, 0.8, 0.8, 0.8]), torch.tensor([True, True, True, False]))
-    0.05
+    >>> calibration_error(torch.full((4,), 0.75), torch.tensor([True, True, False, False]))
+    0.25
     """
     of = (confidence.double() * bins).ceil().long().sub(1).clamp(0, bins - 1)
     gaps = torch.zeros(bins, dtype=torch.float64).index_add_(0, of, right.double() - confidence.double())

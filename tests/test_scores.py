@@ -333,7 +333,7 @@ def test_further_metrics_have_rows_of_the_table(run, scores, tmp_path):
 def test_encoders_of_links_get_the_same_choices_and_train(scores, tmp_path):
     script = importlib.import_module("link_prediction")
     task = graphtasks.load("les-miserables")
-    models = {name: script.CONTENDERS[name] for name in ("gcn", "sage", "dmd", "dmd-overlap")}
+    models = {name: script.MODELS[name] for name in ("gcn", "sage", "dmd", "dmd-overlap")}
     for make in models.values():
         space = make(task).space
         assert {key: space[key] for key in script.TRAINING} == script.TRAINING

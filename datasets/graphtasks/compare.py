@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from graphtasks.comparison import Comparison
 from graphtasks.config import FitConfig
-from graphtasks.errors import InvalidDataError
+from graphtasks.errors import FileError, InvalidDataError
+from graphtasks.files import as_path
 from graphtasks.ledger import Ledger
 from graphtasks.metrics import metric as find_metric
 from graphtasks.parallel import sensible_threads
@@ -75,6 +76,7 @@ def compare(
     callback: Callable[[dict[str, Any]], None] | None = None,
     metrics: Sequence[str] = (),
     threads: int | None = None,
+    report: bool = True,
 ) -> Comparison:
     """Tune and train every model on every task under the same conditions.
 
@@ -106,11 +108,11 @@ def compare(
         path: A JSONL file to which each training is appended as it ends. Trainings that are there already are not run
             again: those of the same task, data, protocol, metric, split, contender, version, setting, seed and training
             configuration. One process at a time writes to it. A file of anything else is refused and stays as it is.
-            Beside it, with the ending .html, the report of :meth:`Comparison.to_html` is written.
         callback: Called with each new row once it is written, not with those that were there already.
         metrics: Names of further metrics of the test scores, see :meth:`Comparison.under`. Settings and epochs are
             chosen by the task's metric alone. Runs at `path` that lack one of them are run again.
         threads: Threads of torch; by default those of :func:`graphtasks.sensible_threads` for each task.
+        report: Write the page of :meth:`Comparison.to_html` beside `path`, with the ending .html.
 
     Returns:
         Rows of all runs and trials, the same for the same arguments up to `seconds`, however often the comparison was
@@ -128,11 +130,11 @@ def compare(
     splits = None if splits is None else list(map(int, splits))
     config = config or FitConfig()
     _check(contenders, tasks, splits, seeds, trials, config, tuning_splits, tuning_seeds, metrics)
-    report = None if path is None else Path(path).with_suffix(".html")
-    if report is not None:
-        if report == Path(path or ""):
+    page = as_path(path).with_suffix(".html") if report and path is not None else None
+    if page is not None:
+        if page == Path(path or ""):
             raise FileError(f"{path} is where the report goes: give the runs another ending, such as 'runs.jsonl'")
-        check_ours(report)
+        check_ours(page)
     with Ledger(path, callback) as ledger:
         for task in tasks:
             prepared: OrderedDict[tuple[int, str], GraphTask] = OrderedDict()
@@ -146,8 +148,8 @@ def compare(
                         seconds,
                     )
     comparison = Comparison.from_rows(ledger.rows)
-    if report is not None:
-        write_page(report, comparison.to_html())
+    if page is not None:
+        write_page(page, comparison.to_html())
     return comparison
 
 

@@ -23,8 +23,9 @@ from gnndiff.report.markdown import table
 from gnndiff.resolve import find_target
 from gnndiff.targets import Target, as_target
 from gnndiff.workers import Failure, work
-from graphtasks import FitConfig
+from graphtasks import Comparison, FitConfig
 from graphtasks.metrics import metric as find_metric
+from graphtasks.report import check_ours, write_page
 from graphtasks.task import KINDS, Kind
 
 Model = str | Target | type[Target]
@@ -57,6 +58,12 @@ class Benchmark:
             )
             parts += [told, table(paired)]
         return "\n\n".join(parts)
+
+    def to_html(self) -> str:
+        """The page of :meth:`graphtasks.Comparison.to_html` for these rows."""
+        import pandas as pd
+
+        return Comparison(pd.DataFrame(self.rows)).to_html()
 
 
 def bench(
@@ -99,7 +106,8 @@ def bench(
         ours: The model that the table compares with the best of the others.
         workers: Processes, of which each takes one model on one task after another. Scores are the same for any number.
         threads: Threads of each training; by default one for small graphs, all for large ones.
-        out: Name of the files: OUT.json has the rows, OUT.md the table and OUT.jsonl all trainings.
+        out: Name of the files: OUT.json has the rows, OUT.md the table, OUT.html the report and OUT.jsonl all
+            trainings.
         root: Folder of raw data files.
         config: Training settings where a space has no others, by default 200 epochs and a patience of 40.
         quiet: Print no line for each training.
@@ -114,7 +122,7 @@ def bench(
         BenchError: Trainings of a model failed with an error, after those of the others ended.
 
     >>> import tempfile
-    >>> from graphtasks import FitConfig
+    >>> from graphtasks import Comparison, FitConfig
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     out = f"{folder}/table"
     ...     small = dict(trials=1, splits=1, config=FitConfig(epochs=2), quiet=True)
@@ -185,6 +193,7 @@ def measure(
     files, record = Files(out), protocol.record()
     read_rows(files.rows, record)
     check_table(files.table)
+    check_ours(files.page)
     loader = Loader(root)
     check(tasks, models, protocol, kinds, loader)
     training = Training(protocol, loader, threads, quiet)
@@ -213,6 +222,8 @@ def measure(
             gather(files)
         result = Benchmark(_merged(rows, done), record, ours)
         write_text(files.table, result.to_markdown() + "\n")
+        if result.rows:
+            write_page(files.page, result.to_html())
     if failed:
         told = "; ".join(f"{units[index].name}: {failure.message}" for index, failure in sorted(failed.items()))
         raise BenchError(f"{len(failed)} of {len(units)} have no rows in {files.rows}: {told}")

@@ -25,7 +25,7 @@ class BenchConfig:
         ours: The model that the table compares with the best of the others.
         workers: Processes, of which each takes one model on one task after another.
         threads: Threads of each training; by default one for small graphs, all for large ones.
-        out: Name of the files: OUT.json, OUT.md and the trainings in OUT.jsonl.
+        out: Name of the files: OUT.json, OUT.md, OUT.html and the trainings in OUT.jsonl.
         root: Folder of raw data files; by default $GRAPHTASKS_ROOT, else the cache folder.
         epochs: Epochs of each training at most.
         patience: Epochs without a better validation score that end a training.

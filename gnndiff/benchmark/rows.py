@@ -55,6 +55,11 @@ class Files:
         return self._named(".md")
 
     @property
+    def page(self) -> Path:
+        """The report."""
+        return self._named(".html")
+
+    @property
     def parts(self) -> Path:
         """Folder of the ledgers of several processes."""
         return self._named(".parts")

@@ -99,6 +99,7 @@ class Training:
             path=unit.ledger,
             callback=None if self.quiet else show,
             threads=self.threads,
+            report=False,
         )
         return rows_of(labelled, comparison)
 

@@ -292,7 +292,7 @@ def test_any_name_of_a_folder_fault(whole, tmp_path, capsys, name):
         cli.main(arguments)
     cli.main(["predict", str(folder), "--out", str(folder / "new.npz")])
     assert os.listdir(base) == [name]
-    assert {*artefacts(folder)} == {*artefacts(whole[0]), "new.npz"}
+    assert {*artefacts(folder)} == {*artefacts(whole[0]), "new.npz", "report.html"}
     assert "generated_best" in capsys.readouterr().out
 
 

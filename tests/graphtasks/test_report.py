@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from torch_geometric.nn.models import MLP
 
 import graphtasks
-from graphtasks import Contender, FitConfig, InvalidDataError
+from graphtasks import Contender, FitConfig
+from graphtasks.errors import FileError
 from graphtasks.report import Interval, Section, Series, chart, intervals, page, paragraph, table, write_page
 from graphtasks.report.scale import Scale
 
@@ -73,7 +74,7 @@ def test_files_of_others_stay(tmp_path: Path) -> None:
         graphtasks.compare(*ours(), config=FitConfig(epochs=1), path=tmp_path / "report.jsonl")
     assert path.read_text() == "mine"
     assert not (tmp_path / "report.jsonl").exists()
-    with pytest.raises(FileError, match="such as 'runs.jsonl'"):
+    with pytest.raises(FileError, match=r"such as 'runs\.jsonl'"):
         graphtasks.compare(*ours(), config=FitConfig(epochs=1), path=tmp_path / "runs.html")
 
 
