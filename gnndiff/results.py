@@ -7,6 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from gnndiff.report.grid import grid, searched
+from gnndiff.report.markdown import table
 from gnndiff.runs.deliver import Best
 from gnndiff.runs.record import read_results
 from graphtasks import metric
@@ -41,16 +43,9 @@ class Results:
         return Best.load(self.folder / "best")
 
     def to_markdown(self) -> str:
-        """The table in Markdown."""
-        lines = ["| row | validation | test | n | seconds |", "|---|---|---|---|---|"]
-        for row in self.rows:
-            scores = [self.format(row[part]) for part in ("val", "test")]
-            lines.append(f"| `{row['name']}` | {' | '.join(scores)} | {row['test']['n']} | {row['seconds']:.0f} |")
-        return "\n".join(lines)
-
-    def format(self, summary: dict[str, Any]) -> str:
-        """Mean and deviation of a row in the form of the metric."""
-        return metric(self.data["metric"]).format(summary["mean"], summary["std"] if summary["n"] > 1 else None)
+        """The rows of the search, and the test scores of the others by form and pool, as tables in Markdown."""
+        score = metric(self.data["metric"])
+        return "\n\n".join(table(lines) for lines in (searched(self.rows, score), grid(self.rows, score)))
 
     def __repr__(self) -> str:
         best = self.data["best"]

@@ -149,7 +149,7 @@ class GraphTask:
                 if isinstance(value, Tensor):
                     digest.update(f"{key} {tuple(value.shape)} {value.dtype}".encode())
                     for part in _dense_parts(value):
-                        digest.update(part.detach().cpu().contiguous().numpy())  # a view, where bytes would be a copy
+                        digest.update(part.detach().cpu().contiguous().numpy().data)
         for transform in self.transforms:
             digest.update(getattr(transform, "__qualname__", repr(transform)).encode())
         return digest.hexdigest()[:16]

@@ -68,8 +68,7 @@ def test_the_paper_s_model_on_cora(monkeypatch, capsys, real_data):
 def test_own_module_on_an_own_graph(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     run("own_model.py", monkeypatch)
-    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| `")]
-    assert len(rows) == 8
+    assert "| coarse_winner | " in capsys.readouterr().out
     lines = (EXAMPLES / "own_model.py").read_text().splitlines()
     assert len(lines) <= 25
 

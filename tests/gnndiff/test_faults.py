@@ -258,7 +258,7 @@ def test_a_finished_run_on_a_read_only_disk_prints_its_table(whole, tmp_path, ca
         before = listing(disk)
         for arguments in (command("run", folder), ["show", str(folder)]):
             cli.main(arguments)
-            assert "generated_best" in capsys.readouterr().out
+            assert "greedy_soup" in capsys.readouterr().out
         cli.main(["predict", str(folder), "--out", str(tmp_path / "new.npz")])
         assert (tmp_path / "new.npz").is_file()
         assert listing(disk) == before
@@ -293,7 +293,7 @@ def test_any_name_of_a_folder_fault(whole, tmp_path, capsys, name):
     cli.main(["predict", str(folder), "--out", str(folder / "new.npz")])
     assert os.listdir(base) == [name]
     assert {*artefacts(folder)} == {*artefacts(whole[0]), "new.npz", "report.html"}
-    assert "generated_best" in capsys.readouterr().out
+    assert "greedy_soup" in capsys.readouterr().out
 
 
 def test_an_odd_name_that_does_not_work_is_refused_in_one_line(tmp_path, capsys):
