@@ -83,7 +83,7 @@ def by_frequencies(Z: Tensor, times: Tensor, rank: int, decay: bool = False) -> 
 
 
 def _without(Z: Tensor, times: Tensor, rates: Tensor) -> Tensor:
-    """What exponentials leave of Z."""
+    """Remainder of Z beside its part in the span of exponentials."""
     Q = torch.linalg.qr(torch.exp(times.unsqueeze(-1) * rates.unsqueeze(-2))).Q
     return Z - Q @ (Q.mH @ Z)
 

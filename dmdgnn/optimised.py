@@ -221,7 +221,7 @@ class OptDMD:
             first, worse = (other, None) if first is None else _ranked(first, other)
             others = [] if worse is None else [worse]
         state, restriction, converged = minimise_pairs(first[0], precise, moments, first[1])
-        # Of noise in K rows, any matrix of rank r takes up r more of K than exponentials do.
+        # Any matrix of rank r takes up r more of the noise in K rows than exponentials do.
         rows = H.size(-1)
         good = (rows - rank) * state.value <= GOOD_START * rows * (least + ROUNDING**2 * total)
         if rows <= rank or not bool(good.all()):

@@ -269,7 +269,7 @@ def test_files_and_folders_of_one_s_own_on_the_command_line(tmp_path, capsys):
         ]
     )
     main(["show", str(tmp_path / "run")])
-    assert capsys.readouterr().out.count("generated_best ") == 2
+    assert capsys.readouterr().out.count("test accuracy, %") == 2
     with pytest.raises(SystemExit):
         main(["predict", str(tmp_path / "run")])
     assert "pass it as" in capsys.readouterr().err
