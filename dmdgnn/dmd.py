@@ -11,7 +11,7 @@ from dmdgnn.estimate import Estimate
 from dmdgnn.fitted import Fitted, times
 from dmdgnn.kernels.moments import Moments, check_pair
 from dmdgnn.kernels.ragged import Ragged
-from dmdgnn.kernels.robust import check_finite
+from dmdgnn.kernels.robust import all_finite, check_finite
 from dmdgnn.kernels.rows import apply, inner
 from dmdgnn.kernels.thin_svd import check_matrix
 from dmdgnn.kernels.truncation import Truncation
@@ -176,6 +176,9 @@ class DMD(Estimate):
             if X.size(-1) < 2:
                 raise InputError("center leaves nothing of one snapshot pair: give two at least, or leave it out")
             self._means = X.mean(dim=-1, keepdim=True), Y.mean(dim=-1, keepdim=True)
+            for name, side, mean in (("X", X, self._means[0]), ("Y", Y, self._means[1])):
+                if not all_finite(mean):
+                    check_finite(name, side)  # with the mean taken off, all of a row would be NaN
             X, Y = X - self._means[0], Y - self._means[1]
             if control is not None:
                 self._mean_control = control.mean(dim=-1, keepdim=True)
@@ -209,8 +212,8 @@ class DMD(Estimate):
         plain = options == (False, False, False, False, "pcr") and self.rank != "optimal" and self._encoder is not None
         if not plain or self._driven or self._several or past.ptr is not None or self._gains is not None:
             raise InputError(
-                "update goes with one series or batch, without control, and with no option but rank, energy, svd, "
-                "ridge, delays, dt and constraints on the range of U: fit again"
+                "update goes with one series or batch, with all its modes, without control, and with no option but "
+                "rank, energy, svd, ridge, delays, dt and constraints on the range of U: fit again"
             )
         if self.mode_type != "exact":
             raise InputError("update needs exact modes, which tell where all states go: fit with modes='exact'")

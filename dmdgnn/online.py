@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from dmdgnn.errors import InputError
+from dmdgnn.kernels.moments import check_pair
+from dmdgnn.kernels.robust import check_finite
 from dmdgnn.precision import precise
 from dmdgnn.trajectories import Pairs, any_sparse
 
@@ -26,7 +28,11 @@ def with_past(dmd: Fitted, X: Tensor, Y: Tensor | None, forget: float) -> Pairs:
     if not isinstance(X, Tensor) or X.shape[:-1] != shape or X.dtype != last.dtype or X.device != last.device:
         got = f"{tuple(X.shape)}, {X.dtype}, {X.device}" if isinstance(X, Tensor) else type(X).__name__
         raise InputError(f"got new states {got}, expected {shape} and a column for each, {last.dtype}, {last.device}")
-    if Y is None:
+    check_finite("X", X)
+    if Y is not None:
+        check_pair(X, Y)
+        check_finite("Y", Y)
+    else:
         # The last d states, as columns.
         before = last.unflatten(-2, (delays, size)).squeeze(-1).mT
         X = torch.cat([before, X], dim=-1)

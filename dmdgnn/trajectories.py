@@ -51,6 +51,11 @@ class Pairs(NamedTuple):
             raise InputError(f"got a list of {len(parts)} X, expected at least one, and as many Y or none")
         successors: list[Tensor] | list[None] = following or [None] * len(parts)
         pairs = [_pair(f"X[{place}]", *pair, delays) for place, pair in enumerate(zip(parts, successors, strict=True))]
+        if following is not None:
+            # Once they are side by side, columns have other places.
+            for name, side in (("X", parts), ("Y", following)):
+                for place, part in enumerate(side):
+                    check_finite(f"{name}[{place}]", part)
         first = parts[0]
         for place, part in enumerate(parts):
             if part.dim() != 2 or (part.size(0), part.dtype, part.device) != (first.size(0), first.dtype, first.device):
@@ -86,14 +91,15 @@ class Pairs(NamedTuple):
         parts = [cast("Tensor", control)] if listed is None else listed
         if len(parts) != len(self.widths) or (listed is not None) != self.several:
             raise InputError(f"got {len(parts)} controls for {len(self.widths)} trajectories, expected one for each")
-        for part, width in zip(parts, self.widths, strict=True):
-            check_matrix("control", part)
-            check_finite("control", part)
+        for place, (part, width) in enumerate(zip(parts, self.widths, strict=True)):
+            name = f"control[{place}]" if self.several else "control"
+            check_matrix(name, part)
+            check_finite(name, part)
             if self.X.dim() != 2 or part.dim() != 2 or part.size(1) not in (width, width + self.series):
-                raise InputError(f"got control of shape {tuple(part.shape)}, expected (q, {width})")
+                raise InputError(f"got {name} of shape {tuple(part.shape)}, expected (q, {width})")
             if part.is_complex() and not self.X.is_complex():
                 raise InputError(
-                    f"got control of {part.dtype} for states of {self.X.dtype}: give real and imaginary parts as "
+                    f"got {name} of {part.dtype} for states of {self.X.dtype}: give real and imaginary parts as "
                     "inputs of their own"
                 )
             if part.size(0) != parts[0].size(0):

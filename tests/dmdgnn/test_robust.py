@@ -1,7 +1,9 @@
+import re
+
 import pytest
 import torch
 
-from dmdgnn import FactorizationError, InputError
+from dmdgnn import DMD, FactorizationError, InputError
 from dmdgnn.kernels.robust import check_finite, robust
 
 
@@ -62,3 +64,29 @@ def test_check_finite_counts_and_places():
     check_finite("Y", torch.eye(2))
     with pytest.raises(InputError, match=r"Y has 2 NaN or infinite entries, the first at \(0, 2\): clean it"):
         check_finite("Y", torch.tensor([[0.0, 0.0, torch.inf], [torch.nan, 0.0, 0.0]]))
+
+
+S = torch.randn(6, 30, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+BAD = S.index_put((torch.tensor(3), torch.tensor(7)), torch.tensor(torch.nan, dtype=S.dtype))
+INPUTS = torch.ones(2, 29, dtype=S.dtype)
+
+
+@pytest.mark.parametrize(
+    ("fit", "name"),
+    [
+        (lambda: DMD(center=True).fit(BAD, S), "X"),
+        (lambda: DMD(center=True).fit(S, BAD), "Y"),
+        (lambda: DMD(center=True, delays=2).fit(BAD), "X"),
+        (lambda: DMD(center=True).fit([S, BAD], [S, S]), "X[1]"),
+        (lambda: DMD().fit([S, BAD]), "X[1]"),
+        (lambda: DMD().fit([S, S], [S, BAD]), "Y[1]"),
+        (lambda: DMD().fit([S, S], control=[INPUTS, BAD[2:4, :29]]), "control[1]"),
+        (lambda: DMD().fit(S, control=INPUTS, B=BAD[:, 6:8]), "B"),
+        (lambda: DMD(2).fit(S).update(BAD), "X"),
+        (lambda: DMD(2).fit(S).update(S, BAD), "Y"),
+    ],
+)
+def test_an_entry_is_named_by_its_place_in_what_was_given(fit, name):
+    place = {"control[1]": "(1, 7)", "B": "(3, 1)"}.get(name, "(3, 7)")
+    with pytest.raises(InputError, match=re.escape(f"{name} has 1 NaN or infinite entries, the first at {place}")):
+        fit()
