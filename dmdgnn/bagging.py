@@ -34,7 +34,7 @@ class Trials(NamedTuple):
                 f"got share={self.share} of {size} snapshots, expected one that leaves more than {rates.size(-1)} and "
                 "not all of them"
             )
-        chance = torch.rand(self.number, size, generator=torch.Generator().manual_seed(self.seed))
+        chance = torch.rand(self.number, size, generator=torch.Generator().manual_seed(self.seed), device="cpu")
         kept = chance.argsort(dim=-1)[:, :count].sort(dim=-1).values.to(H.device)
         found = []
         for trials in kept.split(max(1, ENTRIES // (batch * count * width))):

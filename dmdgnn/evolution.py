@@ -131,7 +131,8 @@ class Evolution(Residuals):
     @property
     def times(self) -> Tensor | list[Tensor]:
         """Times of the states that were fitted, shape (T,); a list of them for several trajectories."""
-        every = [self.dt * torch.arange(length, dtype=torch.float64) for length in self._lengths]
+        device = self.eigs.device
+        every = [self.dt * torch.arange(length, dtype=torch.float64, device=device) for length in self._lengths]
         return every if self._several else every[0]
 
     @property
@@ -162,7 +163,7 @@ class Evolution(Residuals):
         powers = _powers(precise(self.eigs), seen[place].size(-1))
         shadow = W.mH @ seen[place].to(W.dtype)
         if self._means is not None:
-            drifts = self._drifts.unsqueeze(-1) * torch.arange(powers.size(-1)).to(powers.real)
+            drifts = self._drifts.unsqueeze(-1) * torch.arange(powers.size(-1), device=powers.device).to(powers.real)
             shadow = shadow - modes.mH @ (precise(self._offset).to(modes.dtype) + modes @ drifts.to(modes.dtype))
         squares = (modes.mH @ modes) * (powers.conj() @ powers.mT)
         products = (powers.conj() * shadow.to(powers.dtype)).sum(dim=-1, keepdim=True)
@@ -175,7 +176,7 @@ class Evolution(Residuals):
         of them for several trajectories. After `center`, a mode of :math:`\lambda = 1` may drift, which adds a
         multiple of t."""
         every = [
-            self._with_drift(b * _powers(self.eigs, length), torch.arange(length))
+            self._with_drift(b * _powers(self.eigs, length), torch.arange(length, device=self.eigs.device))
             for b, length in zip(self._amplitudes.split(1, dim=-1), self._lengths, strict=True)
         ]
         return every if self._several else every[0]

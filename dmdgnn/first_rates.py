@@ -30,7 +30,9 @@ def leading(H: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     (batch, rank)."""
     Q, inner = None, H
     if min(H.shape[-2:]) > rank + 4:
-        probe = torch.randn(H.size(-1), rank + 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+        probe = torch.randn(
+            H.size(-1), rank + 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0), device="cpu"
+        )
         Q = torch.linalg.qr(H @ probe.to(H)).Q
         Q = torch.linalg.qr(H @ torch.linalg.qr(H.mH @ Q).Q).Q
         inner = Q.mH @ H

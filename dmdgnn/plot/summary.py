@@ -95,7 +95,7 @@ def _draw_parts(dmd: DMD, drawn: list[int], shapes: Axes, dynamics: Axes) -> Non
         size = float(vectors[:, place].norm()) or 1.0
         label = f"mode {place}, frequency {frequency[place]:.3g}"
         shapes.plot((vectors[:states, place].real / size).numpy(), ".-" if states < 65 else "-", label=label)
-        dynamics.plot(times.numpy(), (size * course[place]).real.numpy(), label=label)
+        dynamics.plot(times.cpu().numpy(), (size * course[place]).real.numpy(), label=label)
     for ax in (shapes, dynamics):
         ax.axhline(0, **REFERENCE)
     shapes.set(title="leading modes", xlabel="row")

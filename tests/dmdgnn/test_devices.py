@@ -7,7 +7,7 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.nn import GAE, GATConv, GCNConv
 from torch_geometric.nn.models import GCN
 
-from dmdgnn import DMD, LowRankOperator, dynamics, nn
+from dmdgnn import DMD, MRDMD, LowRankOperator, OptDMD, dynamics, nn
 from dmdgnn.dynamics import Dynamics, Evolution, FeaturePropagation, HiddenStates
 from dmdgnn.dynamics.propagation import Propagation
 from dmdgnn.loader import ModeLoader
@@ -156,3 +156,50 @@ def test_products_run_on_the_meta_device():
     K = DMD(2, modes="projected").fit(X, X.roll(1, 0)).operator.to("meta")
     assert (K @ X.to("meta")).is_meta
     assert K.power(3).to_dense().shape == (N, N)
+
+
+def test_common_neighbours_stay_on_the_device_of_the_edges():
+    decoder, pairs = nn.NeighborOverlap(F), EDGES[:, :3]
+    expected = decoder(X, pairs, EDGES)
+    with torch.device("meta"):
+        torch.testing.assert_close(decoder(X, pairs, EDGES), expected)
+
+
+SERIES = torch.randn(6, 30, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+FITS = {
+    "plain": lambda: DMD(4).fit(SERIES),
+    "centred": lambda: DMD(4, center=True, opt=True, delays=2).fit(SERIES),
+    "symmetric": lambda: DMD(4, center=True, constraint="symmetric").fit(SERIES),
+    "circulant": lambda: DMD(constraint="circulant").fit(SERIES),
+    "several": lambda: DMD(4, center=True, opt=True).fit([SERIES[:, :10], SERIES[:, 10:]]),
+    "complex": lambda: DMD(3, opt=True, svd="randomized").fit(SERIES + 1j * SERIES.flip(0)),
+    "regression": lambda: DMD(3, estimator="rrr", ridge=0.1).fit(SERIES),
+    "noisy": lambda: DMD(3, total_least_squares=True, forward_backward=True).fit(SERIES),
+    "updated": lambda: DMD().fit(SERIES[:, :20]).update(SERIES[:, 20:]),
+    "chosen": lambda: DMD(4).fit(SERIES).select(by="contribution").stabilise(),
+    "optimised": lambda: OptDMD(3, trials=5).fit(SERIES),
+    "conjugate": lambda: OptDMD(4, constraint="conjugate").fit(SERIES + 1j * SERIES.flip(0)),
+    "resolved": lambda: MRDMD(levels=2).fit(SERIES),
+}
+RESULTS = ("times", "amplitudes", "dynamics", "reconstructed_data", "contributions", "residuals", "deviation")
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_estimates_stay_on_the_device_of_the_snapshots(name):
+    kind = type(FITS[name]())
+    wanted = [result for result in RESULTS if hasattr(kind, result) or result in kind.__annotations__]
+    if name in ("circulant", "regression"):
+        wanted.remove("residuals")
+    if name == "conjugate":
+        wanted.remove("deviation")
+
+    def results():
+        dmd = FITS[name]()
+        ahead = [] if name == "resolved" else [dmd.forecast(2)]
+        return [getattr(dmd, result) for result in wanted] + ahead
+
+    expected = results()
+    with torch.device("meta"):
+        torch.testing.assert_close(results(), expected)
+        if name == "optimised":
+            assert {bound.device.type for bound in FITS[name]().interval()} == {"cpu"}
