@@ -14,6 +14,9 @@ from dmdgnn.graphs import check_index, check_weight, compressed, is_sparse, plai
 from dmdgnn.kernels.ragged import Ragged
 from dmdgnn.precision import is_lowered
 
+# There are neither complex numbers of these, nor sparse products on the CPU.
+LOWER = (torch.bfloat16, torch.float16)
+
 
 def check_features(x: Any, channels: int) -> None:
     """Raise `InputError` unless `x` is a dense matrix (..., N, channels)."""
@@ -128,6 +131,11 @@ def local_graph(x: Tensor, edge_index: Any, edge_weight: Tensor | None) -> tuple
     if is_sparse(edge_index):
         if edge_weight is not None:
             raise InputError("got a sparse adjacency, whose entries are weights, and edge_weight: leave one out")
+        if isinstance(edge_index, Tensor) and x.device.type == "cpu" and (lowered or x.dtype in LOWER):
+            raise InputError(
+                "got a sparse adjacency for a precision below float32, in which torch multiplies none on the CPU: pass "
+                "edge_index (2, E), or compute in float32"
+            )
         return compressed(edge_index if lowered else edge_index.to(x.dtype), x.size(-2)), None
     if isinstance(edge_index, EdgeIndex) and edge_index.dtype != torch.int64:
         edge_index = plain(edge_index)  # the others keep what PyG knows of them
@@ -151,9 +159,11 @@ def _same_precision(x: Tensor, modes: Tensor, eigs: Tensor, duals: Tensor | None
         return True
     others = (modes,) if duals is None else (modes, duals)
     if is_lowered(x.device):
-        return x.is_floating_point() and all(part.is_floating_point() for part in others)
-    # There are no complex numbers of most lower precisions, so eigenvalues may keep theirs.
-    lower = x.dtype in (torch.bfloat16, torch.float16) and precision == torch.float32
+        # Autocast lowers float32 only.
+        double = {part.dtype == torch.float64 for part in (x, *others)}
+        return len(double) == 1 and x.is_floating_point() and all(part.is_floating_point() for part in others)
+    # Eigenvalues may keep their precision, as complex ones must.
+    lower = x.dtype in LOWER and precision == torch.float32
     return (precision == x.dtype or lower) and all(part.dtype == x.dtype for part in others)
 
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch_geometric.data import Data
 from torch_geometric.nn import GAE, to_hetero
 from torch_geometric.nn.models import GCN
+from torch_geometric.utils import to_torch_csr_tensor
 
 from dmdgnn import DMD, DMDGNNError, InputError
 from dmdgnn.dynamics import FeaturePropagation, HiddenStates
@@ -205,6 +206,20 @@ def test_precisions_below_float32(name, kind):
     torch.testing.assert_close(low.detach().float(), expected, rtol=0, atol=0.2 * scale)
     kept = model(*(argument if argument is FORMS[kind] else lower(argument, torch.bfloat16) for argument in arguments))
     torch.testing.assert_close(kept, low, rtol=0, atol=0.1 * scale)
+
+
+@pytest.mark.filterwarnings("ignore:Sparse")
+def test_what_has_no_lower_precision_is_refused_by_name():
+    conv, adjacency = DMDConv(F, 3, 2, local=True), to_torch_csr_tensor(EDGES, size=(N, N))
+    low = conv.bfloat16(), (lower(value, torch.bfloat16) for value in (X, MODES, EIGS))
+    with pytest.raises(InputError, match=r"sparse adjacency .* below float32, .* on the CPU: pass edge_index"):
+        low[0](*low[1], adjacency)
+    conv = DMDConv(F, 3, 2, local=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        with pytest.raises(InputError, match="sparse adjacency"):
+            conv(X, MODES, EIGS, adjacency)
+        with pytest.raises(InputError, match=r"modes of torch.float64 .* for x of torch.float32"):
+            conv(X, MODES.double(), EIGS.double(), EDGES)
 
 
 def test_autocast_does_not_reach_modes():
