@@ -25,8 +25,8 @@ from dmdgnn.nn import (
     DMDConv,
     DMDEncoder,
     NeighborOverlap,
-    common_neighbors,
 )
+from dmdgnn.nn.overlap import common_neighbors
 from dmdgnn.transforms import AddDMDModes
 
 pytestmark = pytest.mark.filterwarnings("ignore:Sparse")
