@@ -57,6 +57,12 @@ def test_blocks_of_the_series_run_in_order_and_find_what_the_page_says(tmp_path,
     torch.testing.assert_close(names["kept"].frequency, day_and_week, rtol=0, atol=1e-3)
     torch.testing.assert_close(names["daily"].frequency, day_and_week[:2], rtol=0, atol=1e-3)
     torch.testing.assert_close(names["weekly"].frequency, day_and_week[2:], rtol=0, atol=1e-3)
+    torch.testing.assert_close(names["optimised"].frequency[1:], day_and_week, rtol=0, atol=1e-3)
+    assert float((names["later"] - names["future"]).square().mean().sqrt()) < 0.25
+    assert bool((names["low"].imag < names["high"].imag)[1:].all())
+    assert names["fast"] == [128, 160, 192, 224]
+    torch.testing.assert_close(names["controlled"].eigs.real, torch.tensor([0.9, 0.5], dtype=torch.float64))
+    torch.testing.assert_close(names["controlled"].B, torch.ones(2, 1, dtype=torch.float64))
     assert float((names["smooth"] - names["truth"][:320]).square().mean().sqrt()) < 0.25
     assert names["together"].forecast(4).shape == (2, 1, 4)
     assert float((names["online"].frequency.abs() - 1 / 7).abs().min()) < 1e-3
