@@ -151,6 +151,13 @@ class Choice(Evolution):
         r"""The estimate with each eigenvalue of :math:`\text{inner} < |\lambda| < \text{outer}` moved to the unit
         circle, :math:`\lambda / |\lambda|`: by default, what grows is kept from growing.
 
+        Args:
+            inner: Moduli from there on are moved.
+            outer: Moduli from there on are left as they are.
+
+        Raises:
+            InputError: The bounds are no numbers of at least 0, the smaller one first.
+
         >>> from dmdgnn import DMD
         >>> series = torch.tensor([[1.1], [0.5]], dtype=torch.float64) ** torch.arange(6)
         >>> DMD().fit(series).stabilise().eigs.real

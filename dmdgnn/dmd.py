@@ -265,13 +265,21 @@ class DMD(Estimate):
 
         :meth:`LowRankOperator.project` of all parts, summed, and :meth:`LowRankOperator.expand` of each make up the
         product with the whole operator.
+
+        Raises:
+            InputError: The rows are no valid pair, have other columns than the fit, or the estimate is one of a batch,
+                of graphs by `ptr` or under a constraint on all states.
         """
         U, forward = self._lift_rows(X, Y)
         return self._operator(U, forward, None)
 
     @full_precision
     def lift_modes(self, X: Tensor, Y: Tensor) -> Tensor:
-        """The rows of :attr:`modes` (n, r) that belong to rows X, Y (n, F) of the snapshots."""
+        """The rows of :attr:`modes` (n, r) that belong to rows X, Y (n, F) of the snapshots.
+
+        Raises:
+            InputError: As :meth:`lift`.
+        """
         U, forward = self._lift_rows(X, Y)
         return times(U if forward is None else forward, self._W)
 
@@ -296,7 +304,13 @@ class DMD(Estimate):
     @full_precision
     def truncate(self, rank: int) -> DMD:
         """The estimate that :meth:`fit` would make of the same snapshots with a lower rank, from what it has: for a
-        sweep of ranks after one factorisation."""
+        sweep of ranks after one factorisation.
+
+        Raises:
+            InputError: The estimate carries gradients, or has not what a lower rank needs: after `select` or
+                `stabilise`, with `total_least_squares`, or under a constraint on all states.
+            RankError: `rank` is above that of the fit.
+        """
         reduced, encoder, shadows = self._reduced, self._encoder, self._shadows
         if reduced is None or encoder is None or shadows is None or self.total_least_squares:
             raise InputError(

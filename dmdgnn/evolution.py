@@ -69,6 +69,10 @@ class Evolution(Residuals):
             until: Instead of `steps`, the time up to which to forecast, in the unit of `dt`.
             state: Another state (*batch, N, 1) to begin with, at time zero; with `delays`, the d last ones
                 (*batch, N, d). (N,) will do for a single one.
+
+        Raises:
+            InputError: There is neither a number of steps nor a time, or both, or a time that is over; or inputs or the
+                state do not fit; or the estimate is one of graphs by `ptr`.
         """
         states = self._state(state)
         steps = self._steps(steps, until, state is not None)

@@ -127,7 +127,11 @@ class MRDMD:
         return torch.stack([self.partial(level) for level in range(self.levels)]).sum(dim=0)
 
     def partial(self, level: int) -> Tensor:
-        """Sum of the modes of one level (N, T), real where the states were."""
+        """Sum of the modes of one level (N, T), real where the states were.
+
+        Raises:
+            InputError: There is no such level.
+        """
         if not is_integer(level) or not 0 <= level < self.levels:
             raise InputError(f"got level={level!r}, expected 0 to {self.levels - 1}")
         return torch.cat([window.states for window in self.windows if window.level == level], dim=1)

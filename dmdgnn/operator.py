@@ -10,6 +10,7 @@ from torch import Tensor
 from dmdgnn.errors import FactorizationError, FileError, InputError
 from dmdgnn.files import load_tensors, save_tensors
 from dmdgnn.kernels.ragged import Ragged
+from dmdgnn.options import is_integer
 from dmdgnn.precision import full_precision, is_lowered
 from dmdgnn.spectral import Form, Spectral, tolerance
 
@@ -166,9 +167,15 @@ class LowRankOperator:
 
     @full_precision
     def power(self, exponent: int) -> LowRankOperator:
-        """:math:`K^k` for an integer k >= 1, as an operator of the same rank."""
-        if exponent < 1:
-            raise InputError(f"got exponent {exponent}, expected at least 1: the identity has not low rank")
+        """:math:`K^k` for an integer k >= 1, as an operator of the same rank.
+
+        Raises:
+            InputError: The exponent is none, or is 0: the identity has not low rank.
+        """
+        if not is_integer(exponent) or exponent < 1:
+            raise InputError(
+                f"got exponent {exponent!r}, expected an integer of at least 1: the identity has not low rank"
+            )
         core = self._square_core @ torch.linalg.matrix_power(self._reduced, exponent - 1)
         return LowRankOperator(self.left, core, self.right, ptr=self.ragged)
 

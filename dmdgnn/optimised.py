@@ -239,7 +239,11 @@ class OptDMD:
 
     def interval(self, level: float = 0.95) -> tuple[Tensor, Tensor]:
         """Bounds (*batch, r) within which real and imaginary parts of the rates each lie with a probability of `level`,
-        given white noise; needs `trials`."""
+        given white noise; needs `trials`.
+
+        Raises:
+            InputError: It was fitted without trials, or the level is no probability.
+        """
         if not self.trials:
             raise InputError("an interval needs trials: fit with trials=100")
         if not is_number(level) or not 0 < level < 1:

@@ -85,7 +85,11 @@ class Moments:
         return Moments(*sums, self.rows + other.rows, self.dtype)
 
     def __sub__(self, other: Moments) -> Moments:
-        """The moments without those of rows that are part of them, as when a window moves on."""
+        """The moments without those of rows that are part of them, as when a window moves on.
+
+        Raises:
+            InputError: They differ in F or dtype, or no row would be left.
+        """
         self._check_alike(other, "cannot be taken from each other")
         if other.rows >= self.rows:
             raise InputError(f"got {other.rows} rows to take from {self.rows}, expected fewer")
@@ -94,6 +98,9 @@ class Moments:
 
     def forget(self, factor: float) -> Moments:
         """The moments with each row weighted by `factor` in (0, 1], as before new rows are added to old ones.
+
+        Raises:
+            InputError: The factor is no such number.
 
         >>> moments = Moments.of(torch.ones(4, 1), torch.ones(4, 1))
         >>> float((moments.forget(0.5) + moments).XX)

@@ -232,9 +232,9 @@ def test_factors_must_be_floating_point():
         LowRankOperator(torch.ones(3, 1, dtype=torch.int64), torch.ones(1, dtype=torch.int64))
 
 
-@pytest.mark.parametrize("exponent", [0, -1])
+@pytest.mark.parametrize("exponent", [0, -1, 2.5, True, "2"])
 def test_power_needs_a_positive_exponent(exponent):
-    with pytest.raises(InputError, match=f"exponent {exponent}, expected at least 1"):
+    with pytest.raises(InputError, match=f"exponent {exponent!r}, expected an integer of at least 1"):
         make().power(exponent)
 
 
