@@ -144,6 +144,10 @@ class ModeLoader(DataLoader):
 
     def _node_dims(self) -> dict[str, int]:
         """Attributes of nodes, with the dimension along which nodes are."""
+        for key in (f"{name}_{part}" for name in self.names for part in ("modes", "eigs", "duals")):
+            value = self.data.get(key)
+            if value is not None and not isinstance(value, Tensor):
+                raise InputError(f"got {key} as {type(value).__name__}, expected a tensor, as AddDMDModes stores it")
         dims = {key: dim for key, value in self.data if (dim := self._node_dim(key, value)) is not None}
         for name in self.names:
             for part in ("modes", "duals"):

@@ -128,6 +128,14 @@ def test_modes_of_another_graph_are_refused():
         ModeLoader(data)
 
 
+@pytest.mark.parametrize("part", ["modes", "eigs", "duals"])
+def test_modes_are_tensors(part):
+    data = graph(6, seed=1)
+    data[f"dmd_{part}"] = data[f"dmd_{part}"].numpy()
+    with pytest.raises(InputError, match=f"got dmd_{part} as ndarray, expected a tensor"):
+        ModeLoader(data)
+
+
 def test_features_are_dense():
     data = graph(6)
     data.x = data.x.to_sparse()
