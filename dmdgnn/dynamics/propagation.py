@@ -31,7 +31,8 @@ class Propagation(Evolution):
             :class:`~torch_geometric.nn.conv.GCNConv`, 'rw' for the mean over neighbours :math:`\hat D^{-1} (A + I)`.
         direction: 'undirected' adds the reverse of every edge, and takes the mean of both where both are given;
             'forward' sends what the nodes have along their edges, 'backward' against them. Parallel edges count each,
-            as in :class:`~torch_geometric.nn.conv.GCNConv`: their weights are summed first.
+            as in :class:`~torch_geometric.nn.conv.GCNConv`: their weights are summed first. One of parallel self-loops
+            in `edge_index` counts, as there; a sparse adjacency has their sum.
     """
 
     normalization: Literal["sym", "rw"] = "sym"
