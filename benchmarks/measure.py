@@ -15,7 +15,7 @@ from typing import Any
 from gnndiff.benchmark.machine import machine as described
 from gnndiff.report.markdown import table as table  # of the rows of other benchmarks
 
-THREADS = 2
+THREADS = int(os.environ.get("OMP_NUM_THREADS", 2))
 Row = dict[str, Any]
 
 
