@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from measure import Row, machine
+from measure import Row, as_line, machine, read_lines
 
 from dmdgnn import DMD, OptDMD
 
@@ -321,10 +321,9 @@ def main(options: Options) -> None:
 
 def write_line(path: Path, row: Row) -> None:
     """Add a row, and drop one of the same work and rival."""
-    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    rows = [kept for kept in rows if (kept["work"], kept["rival"]) != (row["work"], row["rival"])]
+    rows = [kept for kept in read_lines(path) if (kept["work"], kept["rival"]) != (row["work"], row["rival"])]
     finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
-    path.write_text("".join(json.dumps(kept, allow_nan=False) + "\n" for kept in [*rows, finite]))
+    path.write_text("".join(map(as_line, [*rows, finite])))
 
 
 if __name__ == "__main__":

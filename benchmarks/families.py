@@ -17,6 +17,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from measure import add_line, read_lines
+
 import gnndiff
 import graphtasks
 from gnndiff.family.config import FamilyBudget
@@ -73,12 +75,10 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     lines = args.out / "families.jsonl"
     key = f"{args.family}-{args.model}-{args.condition}-{args.members}-{args.training}-{args.seed}"
-    known = [json.loads(line) for line in lines.read_text().splitlines()] if lines.is_file() else []
-    row = next((line for line in known if line["key"] == key), None)
+    row = next((line for line in read_lines(lines) if line.get("key") == key), None)
     if row is None:
         row = measure(args.family, args.model, args.condition, args.members, args.training, args.seed, args.out)
-        with lines.open("a") as file:
-            file.write(json.dumps(row) + "\n")
+        add_line(lines, row)
     print(json.dumps(row))
 
 

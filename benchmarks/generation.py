@@ -11,14 +11,13 @@ Choices of the method were made on the cells of development alone.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from measure import Row, machine, table
+from measure import Row, add_line, machine, read_lines, table
 
 import gnndiff
 from gnndiff.benchmark.labels import Loader
@@ -180,12 +179,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/generation"), help="folder of the run folders")
     parser.add_argument("--table", action="store_true", help="print the tables of the file alone")
     arguments = parser.parse_args(argv)
-    lines = [json.loads(line) for line in arguments.out.read_text().splitlines()] if arguments.out.exists() else []
+    lines = read_lines(arguments.out)
     if arguments.table:
         print(tables([line for line in lines if "rows" in line]))
         return
     if not lines:
-        arguments.out.write_text(json.dumps({"machine": machine()}) + "\n")
+        add_line(arguments.out, {"machine": machine()})
     start = time.perf_counter()
     for task, target in CELLS:
         if (arguments.tasks and task not in arguments.tasks) or (arguments.targets and target not in arguments.targets):
@@ -200,8 +199,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 if time.perf_counter() - start > arguments.seconds:
                     return
                 line = rounded(cell(**key, folder=arguments.runs))
-                with arguments.out.open("a") as file:
-                    file.write(json.dumps(line, separators=(",", ":")) + "\n")
+                add_line(arguments.out, line)
                 best = line["best"]
                 print(f"{task} {target} split {split} seed {seed}: {best['row']} {best['test']}", flush=True)
 

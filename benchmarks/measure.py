@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from gnndiff.benchmark.machine import machine as described
+from gnndiff.benchmark.rows import with_check, without_check
+from gnndiff.errors import ConfigError
 from gnndiff.report.markdown import table as table  # of the rows of other benchmarks
 
 THREADS = int(os.environ.get("OMP_NUM_THREADS", 2))
@@ -62,6 +64,41 @@ def in_child(script: str, *arguments: str, timeout: float | None = None) -> Any:
 def machine() -> Row:
     """The machine that the numbers were measured on."""
     return described(THREADS)
+
+
+def read_lines(path: Path) -> list[Row]:
+    """Rows of a file with one on each line, none where there is no file.
+
+    Raises:
+        SystemExit: A line is no row, or is not as it was written. The file stays as it is.
+    """
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    return [_row(line, f"line {number} of {path}") for number, line in enumerate(lines, 1)]
+
+
+def _row(text: bytes, where: str) -> Row:
+    """The row in a text, without its checksum."""
+    try:
+        row = json.loads(text)
+    except (ValueError, RecursionError):
+        row = None
+    if not isinstance(row, dict):
+        raise SystemExit(f"{where} is no row: remove it, or use another file")
+    try:
+        return without_check(row, where)
+    except ConfigError as error:
+        raise SystemExit(str(error)) from error
+
+
+def add_line(path: Path, row: Row) -> None:
+    """Write a row with its checksum as the last line of a file."""
+    with path.open("a") as file:
+        file.write(as_line(row))
+
+
+def as_line(row: Row) -> str:
+    """A row with its checksum as a line."""
+    return json.dumps(with_check(row), separators=(",", ":")) + "\n"
 
 
 def write_json(path: Path, rows: list[Row]) -> None:

@@ -9,7 +9,6 @@ Rows of the file are not measured again; `--table` prints them. Nothing is chose
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import tempfile
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from measure import machine, table
+from measure import add_line, machine, read_lines, table
 from torch.nn import functional
 from torch_geometric.nn import GCNConv
 
@@ -223,11 +222,6 @@ PARTS: dict[str, Callable[[], Iterator[Work]]] = {
 }
 
 
-def read(path: Path) -> list[Row]:
-    """Rows of a file, none where there is no file."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
 def tables(rows: list[Row]) -> str:
     """The rows as tables."""
     parts = {part: [row for row in rows if row.get("part") == part] for part in PARTS}
@@ -250,20 +244,19 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--table", action="store_true", help="print the rows that there are")
     options = parser.parse_args()
-    rows = read(options.out)
+    rows = read_lines(options.out)
     if options.table:
         print(tables(rows))
         return
     if not rows:
-        options.out.write_text(json.dumps({"machine": machine()}) + "\n")
+        add_line(options.out, {"machine": machine()})
     for part in options.parts:
         for key, measure in PARTS[part]():
             if any(key.items() <= row.items() for row in rows):
                 continue
             row = {**key, "load": os.getloadavg()[0], **measure()}
             row = {name: round(value, 3) if isinstance(value, float) else value for name, value in row.items()}
-            with options.out.open("a") as file:
-                file.write(json.dumps(row, separators=(",", ":")) + "\n")
+            add_line(options.out, row)
             print(row, flush=True)
 
 

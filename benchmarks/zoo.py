@@ -9,7 +9,6 @@ the best checkpoints of its trainings. Cells of the file are not run again. Noth
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import tempfile
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from measure import machine
+from measure import add_line, machine, read_lines
 
 import gnndiff
 from gnndiff.config import RunConfig
@@ -124,11 +123,6 @@ def timed(row: dict[str, Any], name: str) -> Iterator[None]:
     row[name] = time.perf_counter() - start
 
 
-def read(path: Path) -> list[dict[str, Any]]:
-    """Rows of a file, none where there is no file."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
 def main() -> None:
     """Run the cells that the file has not."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -143,9 +137,9 @@ def main() -> None:
     parser.add_argument("--storage", action="store_true", help="the speed of storage alone")
     parser.add_argument("--out", type=Path, default=Path("zoo.jsonl"))
     arguments = parser.parse_args()
-    rows = read(arguments.out)
+    rows = read_lines(arguments.out)
     if not rows:
-        arguments.out.write_text(json.dumps({"machine": machine(), "version": gnndiff.__name__}) + "\n")
+        add_line(arguments.out, {"machine": machine(), "version": gnndiff.__name__})
     if arguments.storage:
         work = [({"storage": f"{n} checkpoints a training"}, partial(storage, n)) for n in (10, 4, 1)]
     else:
@@ -163,8 +157,7 @@ def main() -> None:
         if any(key.items() <= row.items() for row in rows):
             continue
         row = {name: round(value, 4) if isinstance(value, float) else value for name, value in measure().items()}
-        with arguments.out.open("a") as file:
-            file.write(json.dumps(row, separators=(",", ":")) + "\n")
+        add_line(arguments.out, row)
         print(row, flush=True)
 
 

@@ -5,6 +5,8 @@ import json
 import sys
 from pathlib import Path
 
+import pytest
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 # Each benchmark of scores with the model that its table compares with the others.
 OF_SCORES = {
@@ -35,3 +37,28 @@ def test_tables_show_the_measured_rows(monkeypatch):
     for name in ("kernels", "cost"):
         for row in json.loads((BENCHMARKS / f"{name}.json").read_text())["rows"]:
             assert measure.markdown([row]).splitlines()[-1] in readme, row["work"]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda text: text.replace('"b":2', '"b":3'), "line 2 of .*is not as it was written: remove it, and it is"),
+        (lambda text: text[:-9], "line 3 of .*is no row: remove it, or use another file"),
+        (lambda text: "My notes\n", "line 1 of .*is no row: remove it, or use another file"),
+        (lambda text: "[1]\n", "line 1 of .*is no row: remove it, or use another file"),
+    ],
+)
+def test_lines_that_changed_are_named(change, told, monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    measure = importlib.import_module("measure")
+    monkeypatch.delitem(sys.modules, "measure")
+    path, rows = tmp_path / "rows.jsonl", [{"a": 0.1}, {"b": 2}, {"c": {1: None}}]
+    assert measure.read_lines(path) == []
+    for row in rows:
+        measure.add_line(path, row)
+    assert measure.read_lines(path) == [*rows[:2], {"c": {"1": None}}]
+    path.write_text(change(path.read_text()))
+    content = path.read_bytes()
+    with pytest.raises(SystemExit, match=told):
+        measure.read_lines(path)
+    assert path.read_bytes() == content

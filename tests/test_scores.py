@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 import graphtasks
+from gnndiff.benchmark.rows import with_check
 from gnndiff.errors import ConfigError
 from graphtasks import Comparison, Contender, FitConfig
 
@@ -92,7 +93,7 @@ def run(scores, tmp_path):
 def test_rows_are_the_runs_of_a_comparison(run, tmp_path, capsys):
     rows = run("--splits", "2")
     content = json.loads((tmp_path / "x.json").read_text())
-    assert content["rows"] == rows
+    assert content["rows"] == [with_check(row) for row in rows]
     assert content["machine"]["threads"] == 1
     assert content["protocol"]["trials"] == 2
     assert content["protocol"]["tuning_splits"] == [0, 1]

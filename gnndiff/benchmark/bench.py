@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from gnndiff.benchmark.labels import Label, Loader, check_kind, check_loaded
 from gnndiff.benchmark.machine import machine
 from gnndiff.benchmark.protocol import Protocol, sentence
-from gnndiff.benchmark.rows import Files, Row, check_table, read_rows, which, write_rows
+from gnndiff.benchmark.rows import COLUMNS, Files, Row, check_table, read_rows, which, write_rows
 from gnndiff.benchmark.summary import differences, summary
 from gnndiff.benchmark.units import Factory, FromTarget, Training, Unit, gather, hand_out, part_of
 from gnndiff.errors import BenchError, ConfigError
@@ -191,14 +191,14 @@ def measure(
         if number is not None and number < 1:
             raise ConfigError(f"got {name}={number}, expected at least 1")
     files, record = Files(out), protocol.record()
-    read_rows(files.rows, record)
+    read_rows(files.rows, record, COLUMNS)
     check_table(files.table)
     check_ours(files.page)
     loader = Loader(root)
     check(tasks, models, protocol, kinds, loader)
     training = Training(protocol, loader, threads, quiet)
     with _held(files):
-        rows = read_rows(files.rows, record)
+        rows = read_rows(files.rows, record, COLUMNS)
         gather(files)
         units = [
             Unit(task, name, make, files.ledger if workers == 1 else part_of(files, task, name))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from gnndiff.benchmark.labels import LabelledTask
 from gnndiff.benchmark.machine import processor
 from gnndiff.errors import ConfigError
-from gnndiff.files import write_text
+from gnndiff.files import digest, write_text
 from graphtasks import Comparison
 from graphtasks.files import read_bytes
 
@@ -19,6 +19,9 @@ Row = dict[str, Any]
 
 # Fields that a row takes over from the run as it is.
 FIELDS = ("model", "metric", "direction", "split", "seed", "val", "test", "parameters", "seconds", "tried", "status")
+# Fields that the table is made of.
+COLUMNS = ("task", "protocol", "model", "metric", "direction", "split", "seed", "val", "test")
+_NAMES = ("task", "protocol", "model")
 _SUFFIXES = (".json", ".jsonl", ".md")
 
 
@@ -92,21 +95,55 @@ def which(row: Mapping[str, Any]) -> tuple[str, str, str]:
     return row["task"], row["protocol"], row["model"]
 
 
-def read_rows(path: Path, protocol: Mapping[str, Any]) -> list[Row]:
-    """The rows that a file has, none where there is no file.
+def with_check(row: Mapping[str, Any]) -> Row:
+    """A row as JSON has it, whose last entry is a checksum of the others."""
+    plain = json.loads(json.dumps(row, allow_nan=False))
+    return {**plain, "check": digest(plain)[:16]}
+
+
+def without_check(row: Row, where: str) -> Row:
+    """A row without its checksum.
 
     Raises:
-        ConfigError: They were measured in another way, or the file holds something else.
+        ConfigError: It is not as it was written. Rows of earlier versions have no checksum and are not compared.
+    """
+    values = {name: value for name, value in row.items() if name != "check"}
+    if row.get("check", digest(values)[:16]) != digest(values)[:16]:
+        raise ConfigError(f"{where} is not as it was written: remove it, and it is measured again")
+    return values
+
+
+def read_rows(path: Path, protocol: Mapping[str, Any], columns: Collection[str] = _NAMES) -> list[Row]:
+    """The rows that a file has, none where there is no file.
+
+    Args:
+        path: The file.
+        protocol: How they should have been measured.
+        columns: Fields that each row has.
+
+    Raises:
+        ConfigError: They were measured in another way, one is damaged, or the file holds something else.
+        FileError: It cannot be read.
     """
     if not path.exists():
         return []
     try:
-        content = json.loads(path.read_text())
-        stored, rows = dict(content["protocol"]), [dict(row) for row in content["rows"]]
-        for row in rows:
-            which(row)
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{path} holds no rows of a benchmark: choose another --out") from error
+        content = json.loads(read_bytes(path))
+        stored, rows = dict(content["protocol"]), list(content["rows"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        reason = f" ({error})" if isinstance(error, ValueError) else ""
+        raise ConfigError(f"{path} holds no rows of a benchmark{reason}: choose another --out") from error
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict):
+            raise ConfigError(f"row {number} of {path} is no row of a benchmark: remove it, or choose another --out")
+        rows[number - 1] = row = without_check(row, f"row {number} of {path}")
+        lacking = [name for name in _NAMES if not isinstance(row.get(name), str)]
+        lacking += [name for name in columns if name not in row]
+        if lacking:
+            raise ConfigError(
+                f"row {number} of {path} is no row of a benchmark, it lacks {', '.join(dict.fromkeys(lacking))}: "
+                "remove it, or choose another --out"
+            )
     wanted = json.loads(json.dumps(protocol))
     changed = [name for name in {**wanted, **stored} if stored.get(name) != wanted.get(name)]
     if changed:
@@ -127,8 +164,8 @@ def check_table(path: Path) -> None:
 
 
 def write_rows(path: Path, machine: Mapping[str, Any], protocol: Mapping[str, Any], rows: Sequence[Row]) -> None:
-    """Write a file of rows: one JSON object with a row on each line."""
+    """Write a file of rows: one JSON object with a row and its checksum on each line."""
     about = {"machine": machine, "protocol": protocol}
     head = [f'"{name}": {json.dumps(value, allow_nan=False)},' for name, value in about.items()]
-    lines = ",\n".join(json.dumps(row, allow_nan=False, separators=(",", ":")) for row in rows)
+    lines = ",\n".join(json.dumps(with_check(row), separators=(",", ":")) for row in rows)
     write_text(path, "\n".join(["{", *head, '"rows": [', *([lines] if rows else []), "]", "}"]) + "\n")

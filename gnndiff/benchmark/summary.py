@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from gnndiff.benchmark.rows import Row
+from gnndiff.benchmark.rows import COLUMNS, Row
 from graphtasks import Comparison
 from graphtasks.metrics import metric as find_metric
 from graphtasks.runs.columns import metric_of
-
-_COLUMNS = ("task", "protocol", "model", "metric", "direction", "split", "seed", "val", "test")
 
 
 def summary(rows: Sequence[Row], ours: str | None = None) -> list[Row]:
@@ -63,7 +61,7 @@ def _parts(rows: Sequence[Row]) -> Iterator[tuple[Row, Comparison]]:
     scored = [entry for row in rows for entry in _scores(row)]
     for key in dict.fromkeys((row["task"], row["protocol"], row["metric"]) for row in scored):
         part = [row for row in scored if (row["task"], row["protocol"], row["metric"]) == key]
-        comparison = Comparison(pd.DataFrame([{name: row[name] for name in _COLUMNS} for row in part]))
+        comparison = Comparison(pd.DataFrame([{name: row[name] for name in COLUMNS} for row in part]))
         yield dict(zip(("task", "protocol", "metric"), key, strict=True)), comparison
 
 

@@ -19,7 +19,7 @@ import graphtasks
 from gnndiff import BenchError, ConfigError, bench
 from gnndiff.benchmark.labels import Loader, named
 from gnndiff.benchmark.protocol import Protocol, sentence
-from gnndiff.benchmark.rows import Files, read_rows, write_rows
+from gnndiff.benchmark.rows import Files, read_rows, with_check, write_rows
 from gnndiff.benchmark.summary import differences, summary
 from gnndiff.cli import main
 from gnndiff.workers import Failure, work
@@ -96,7 +96,7 @@ def test_every_kind_of_task(task, models, tmp_path):
         (task, name, "ok") for name in models
     ]
     content = json.loads((tmp_path / "table.json").read_text())
-    assert content["rows"] == result.rows
+    assert content["rows"] == [with_check(row) for row in result.rows]
     assert len(read_lines(tmp_path / "table.jsonl")[0]) == 3 * len(models)
     text = (tmp_path / "table.md").read_text()
     assert text == result.to_markdown() + "\n"
@@ -266,12 +266,50 @@ def test_bad_input_trains_nothing(arguments, message, tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("content", ["precious", "[]", '{"rows": []}', '{"protocol": {}, "rows": [{}]}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"precious",
+        b"\xff",
+        b"[" * 100_000,
+        b"[]",
+        b'{"rows": []}',
+        b'{"protocol": {}, "rows": [{}]}',
+        b'{"protocol": {}, "rows": [1]}',
+        b'{"protocol": {}, "rows": [{"task": "karate", "protocol": "random", "model": ["gcn"]}]}',
+    ],
+)
 def test_a_file_of_something_else_stays(content, tmp_path):
-    (tmp_path / "table.json").write_text(content)
-    with pytest.raises(ConfigError, match="holds no rows of a benchmark: choose another --out"):
+    (tmp_path / "table.json").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"no rows? of a benchmark.*choose another --out") as caught:
         bench(["karate"], ["gcn"], out=tmp_path / "table", **TINY)
-    assert (tmp_path / "table.json").read_text() == content
+    assert "\n" not in str(caught.value)
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("table.json", content)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"test":', '"test":1'),
+        ('"seed":0', '"seed":1'),
+        ('"model":"mlp"', '"model":"gcn"'),
+        ('"setting":{', '"a":1,"setting":{'),
+    ],
+)
+def test_a_row_that_changed_is_named(old, new, tmp_path):
+    models = ["gcn", "mlp"]
+    bench(["karate"], models, out=tmp_path / "table", **TINY)
+    lines = (tmp_path / "table.json").read_text().splitlines()
+    row = lines.index('"rows": [') + 2
+    lines[row] = lines[row].replace(old, new, 1)
+    (tmp_path / "table.json").write_text("\n".join(lines))
+    with pytest.raises(ConfigError, match=r"^row 2 of .*table.json is not as it was written: remove it, and it is mea"):
+        bench(["karate"], models, out=tmp_path / "table", **TINY)
+    assert (tmp_path / "table.json").read_text() == "\n".join(lines)
+    lines[row - 1] = lines[row - 1].removesuffix(",")
+    del lines[row]
+    (tmp_path / "table.json").write_text("\n".join(lines))
+    assert [row["model"] for row in bench(["karate"], models, out=tmp_path / "table", **TINY).rows] == models
 
 
 def test_rows_are_read_in_both_forms(tmp_path):
@@ -280,7 +318,9 @@ def test_rows_are_read_in_both_forms(tmp_path):
         rows = read_rows(BENCHMARKS / f"{name}.json", published["protocol"])
         assert rows == published["rows"]
         write_rows(tmp_path / "x.json", published["machine"], published["protocol"], rows)
-        assert json.loads((tmp_path / "x.json").read_text()) == published
+        content = json.loads((tmp_path / "x.json").read_text())
+        assert all(len(row.pop("check")) == 16 for row in content["rows"])
+        assert content == published
         assert (tmp_path / "x.json").read_text().count("\n") == len(rows) + 6
         assert read_rows(tmp_path / "x.json", published["protocol"]) == rows
 
