@@ -28,6 +28,7 @@ from graphtasks.splits import Part
 from graphtasks.task import GraphTask
 from graphtasks.training import FitResult
 from graphtasks.trial import train_once
+from graphtasks.values import as_seed, real, several, texts, whole
 
 # Prepared tasks that are kept, those used last.
 MAX_PREPARED = 4
@@ -125,11 +126,16 @@ def compare(
         FileError: `path` cannot be written, or another process writes to it.
     """
     contenders, tasks = list(contenders), list(tasks)
-    seeds, tuning_splits = list(map(int, seeds)), list(map(int, tuning_splits))
-    tuning_seeds = seeds[:1] if tuning_seeds is None else list(map(int, tuning_seeds))
-    splits = None if splits is None else list(map(int, splits))
-    config = config or FitConfig()
-    _check(contenders, tasks, splits, seeds, trials, config, tuning_splits, tuning_seeds, metrics)
+    seeds, tuning_splits = several("seeds", seeds), several("tuning_splits", tuning_splits)
+    tuning_seeds = seeds[:1] if tuning_seeds is None else several("tuning_seeds", tuning_seeds)
+    splits = None if splits is None else several("splits", splits)
+    trials, metrics = whole("trials", trials, 1), texts("metrics", metrics)
+    if seconds is not None and real("seconds", seconds) < 0:
+        raise InvalidDataError(f"got seconds={seconds}, expected at least 0")
+    config = FitConfig() if config is None else config
+    if not isinstance(config, FitConfig):
+        raise InvalidDataError(f"got a config of type {type(config).__name__}, expected FitConfig(...)")
+    _check(contenders, tasks, splits, seeds, config, tuning_splits, tuning_seeds, metrics)
     page = as_path(path).with_suffix(".html") if report and path is not None else None
     if page is not None:
         if page == Path(path or ""):
@@ -324,7 +330,7 @@ def _named(prepare: Callable[..., GraphTask]) -> frozenset[str]:
 def _settings(space: Mapping[str, Sequence[Any]], trials: int, seed: int) -> list[dict[str, Any]]:
     """Different settings of a grid, at most `trials`."""
     grid = {name: _plain(values) for name, values in space.items()}
-    return list(ParameterSampler(grid, min(trials, len(ParameterGrid(grid))), random_state=seed))
+    return list(ParameterSampler(grid, min(trials, len(ParameterGrid(grid))), random_state=seed % 2**32))
 
 
 def _plain(values: Sequence[Any]) -> list[Any]:
@@ -354,7 +360,6 @@ def _check(
     tasks: Sequence[GraphTask],
     splits: Sequence[int] | None,
     seeds: Sequence[int],
-    trials: int,
     config: FitConfig,
     tuning_splits: Sequence[int],
     tuning_seeds: Sequence[int],
@@ -375,8 +380,9 @@ def _check(
         repeated = [value for i, value in enumerate(values) if value in values[:i]]
         if repeated:
             raise InvalidDataError(f"`{what}` has {repeated[0]!r} more than once: rename or drop one")
-    if trials < 1:
-        raise InvalidDataError(f"got trials={trials}, expected at least 1")
+    for name in ("seeds", "tuning_seeds"):
+        for value in given[name]:
+            as_seed(name, value)
     for task in tasks:
         for index in [*tuning_splits, *(splits or [])]:
             task.split(index)

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 
 from graphtasks.errors import InvalidDataError
+from graphtasks.values import check_fields
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -52,14 +53,13 @@ class FitConfig:
     clusters: int | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.epochs < 1:
             raise InvalidDataError(f"got epochs={self.epochs}, expected at least 1")
-        if not self.lr >= 0 or not self.weight_decay >= 0:
+        if self.lr < 0 or self.weight_decay < 0:
             raise InvalidDataError(
                 f"got lr={self.lr} and weight_decay={self.weight_decay}, expected at least 0 for both"
             )
-        if isinstance(self.neighbors, int):
-            raise InvalidDataError(f"got neighbors={self.neighbors}, expected a number for each hop, as (10, 10)")
         if self.patience is not None and self.patience < 1:
             raise InvalidDataError(f"got patience={self.patience}, expected at least 1, or None to never stop early")
         if self.optimizer not in OPTIMIZERS:

@@ -244,6 +244,8 @@ def metric(name: str) -> Metric:
     >>> metric("Hits@10").name
     'hits@10'
     """
+    if not isinstance(name, str):
+        raise UnknownTaskError(f"got metric {name!r}, expected one of {', '.join(METRICS)}, or hits@K")
     known = METRICS.get(name.lower())
     if known is not None:
         return known

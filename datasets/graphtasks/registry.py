@@ -17,6 +17,7 @@ from graphtasks.sources.links import LinkTask
 from graphtasks.spelling import did_you_mean
 from graphtasks.splits import combined_hash, load_splits
 from graphtasks.task import GraphTask, Kind
+from graphtasks.values import check_options
 
 
 class Source(Protocol):
@@ -192,7 +193,7 @@ def load(
     folder = as_path(root) if root is not None else None
     if "\0" in str(folder):
         raise FileError(f"got root={root!r}, expected a folder, whose name has no null character")
-    task = entry.load(protocol, folder, **options)
+    task = entry.load(protocol, folder, **check_options(entry.load, options))
     if entry.found is not None:
         check_counts(task, FACTS[key])
     if options:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from graphtasks.errors import InvalidDataError, MissingFilesError
 from graphtasks.files import as_path, read_bytes, write_bytes
+from graphtasks.values import as_seed, whole
 
 Part = Literal["train", "val", "test"]
 
@@ -205,6 +206,11 @@ def combined_hash(splits: Sequence[Split | LinkSplit]) -> str:
     return hashlib.sha256("".join(split.hash for split in splits).encode()).hexdigest()[:16]
 
 
+def _checked_draws(count: int, first: int) -> tuple[int, int]:
+    """Number of random splits and seed of the first."""
+    return whole("count", count, 1), as_seed("seed", first)
+
+
 def per_class_splits(y: Tensor, per_class: int, *, max_val: int = 500, count: int = 10, seed: int = 0) -> list[Split]:
     """Random splits: `per_class` training nodes of each class; half of the rest, at most `max_val`, validates.
 
@@ -215,6 +221,9 @@ def per_class_splits(y: Tensor, per_class: int, *, max_val: int = 500, count: in
         count: Number of splits; split `i` depends on `seed + i` alone.
         seed: Seed of the first split.
     """
+    count, seed = _checked_draws(count, seed)
+    whole("per_class", per_class, 1)
+    whole("max_val", max_val, 0)
     splits = []
     for i in range(count):
         generator = torch.Generator().manual_seed(seed + i)
@@ -268,6 +277,8 @@ def random_splits(
         count: Number of splits; split `i` depends on `seed + i` alone.
         seed: Seed of the first split.
     """
+    count, seed = _checked_draws(count, seed)
+    whole("num_items", num_items, 1)
     ends = [round(fractions[0] * num_items), round(sum(fractions) * num_items)]
     orders = (torch.randperm(num_items, generator=torch.Generator().manual_seed(seed + i)) for i in range(count))
     return [Split(order[: ends[0]], order[ends[0] : ends[1]], order[ends[1] :]) for order in orders]
@@ -284,6 +295,7 @@ def stratified_splits(
         count: Number of splits; split `i` depends on `seed + i` alone.
         seed: Seed of the first split.
     """
+    count, seed = _checked_draws(count, seed)
     if not bool((y >= 0).any()):
         raise InvalidDataError("there are no labelled nodes to split")
     splits = []

@@ -27,6 +27,7 @@ from graphtasks.metrics import METRICS, Metric, metric
 from graphtasks.scale import Scale
 from graphtasks.sources.npz import read_graph
 from graphtasks.splits import LinkSplit, Part, Split, load_splits
+from graphtasks.values import whole
 
 __all__ = ["KINDS", "GraphTask", "Kind", "as_data"]
 
@@ -177,6 +178,7 @@ class GraphTask:
 
     def split(self, index: int) -> Split | LinkSplit:
         """The split with this index, or an error that says how many there are."""
+        index = whole("split", index)
         if not 0 <= index < len(self.splits):
             raise InvalidDataError(
                 f"got split {index}, but {self.name!r} has {len(self.splits)} split(s): use 0 to {len(self.splits) - 1}"

@@ -24,6 +24,7 @@ from graphtasks.metrics import metric as find_metric
 from graphtasks.prediction import device_of
 from graphtasks.randomness import seeded
 from graphtasks.task import GraphTask
+from graphtasks.values import texts
 
 
 @dataclass(frozen=True, repr=False)
@@ -100,14 +101,14 @@ def fit(
         DivergedError: The loss or a prediction is no longer finite.
         OutOfMemoryError: The memory does not hold the training.
     """
-    config = config or FitConfig()
+    config = FitConfig() if config is None else config
     if not isinstance(config, FitConfig):
         raise InvalidDataError(f"got a config of type {type(config).__name__}, expected FitConfig(...)")
     start = time.perf_counter()
     if next(model.parameters(), None) is None:
         raise InvalidDataError(f"{type(model).__name__} has no parameters: there is nothing to train")
     device, kind = device_of(model), kinds.find(task.kind)
-    others = {name: task.replace(metric=find_metric(name)) for name in metrics}
+    others = {name: task.replace(metric=find_metric(name)) for name in texts("metrics", metrics)}
     best_val, best_epoch, best_state = math.nan, 0, copy.deepcopy(model.state_dict())
     losses: list[float] = []
     vals: list[float] = []

@@ -84,7 +84,7 @@ def train_once(
     >>> trial.status.split(":")[0], trial.score(task.metric)
     ('DivergedError', 0.0)
     """
-    config = config or FitConfig()
+    config = FitConfig() if config is None else config
     start = time.perf_counter()
     model: nn.Module | None = None
     result: FitResult | None = None

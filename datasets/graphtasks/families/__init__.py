@@ -9,6 +9,7 @@ from typing import Any
 from graphtasks.errors import UnknownTaskError
 from graphtasks.families import dynamics, real, sbm
 from graphtasks.families.base import Family
+from graphtasks.values import check_options, whole
 
 FAMILIES: dict[str, Callable[..., Family]] = {
     "csbm-family": sbm.csbm_family,
@@ -30,9 +31,14 @@ def family(name: str, *, root: str | Path | None = None, **options: Any) -> Fami
     Raises:
         UnknownTaskError: There is none.
         MissingFilesError: Its raw files are not there.
+        InvalidDataError: An option has no possible value.
     """
-    if name not in FAMILIES:
+    if not isinstance(name, str) or name not in FAMILIES:
         raise UnknownTaskError(f"there is no family {name!r}: there are {', '.join(FAMILIES)}")
     if name in real.FAMILIES:
         options["root"] = root
+    options = check_options(FAMILIES[name], options)
+    for option, value in options.items():
+        if isinstance(value, int) and option != "seed":
+            whole(option, value, 1)
     return FAMILIES[name](**options)
