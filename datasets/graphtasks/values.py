@@ -27,8 +27,8 @@ def whole(name: str, value: Any, least: int | None = None, *, error: type[Except
     """A whole number of any type, NumPy's too, as Python's own; no truth value and no float.
 
     Args:
-        name: What it is called.
-        value: What was given.
+        name: Its name in the message.
+        value: The value that was given.
         least: The smallest one.
         error: Raised for anything else.
     """
