@@ -15,6 +15,7 @@ from gnndiff.runs.folder import Run
 from gnndiff.stages import run_all
 from gnndiff.targets import Target
 from graphtasks import Comparison, GraphTask, metric
+from graphtasks.files import as_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,10 +122,12 @@ def compare_runs(
     for name, count in (("splits", splits), ("seeds", seeds)):
         if count is not None and count < 1:
             raise ConfigError(f"got {name}={count}, expected at least 1")
+    if isinstance(folders, str | bytes) or not isinstance(folders, Sequence):
+        raise ConfigError(f"got {folders!r} as runs, expected several run folders, such as ['runs/a', 'runs/b']")
     if not folders:
         raise ConfigError("got no run to compare: give a run folder")
     found: dict[Path, dict[str, Any]] = {}
-    for folder in map(Path, folders):
+    for folder in map(as_path, folders):
         first = Run.load(folder, target=target, task=task, root=root)
         for split in [first.config.split] if splits is None else range(splits):
             for seed in [first.config.seed] if seeds is None else range(seeds):

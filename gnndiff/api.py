@@ -18,6 +18,7 @@ from gnndiff.stages import run_all
 from gnndiff.targets import Target, as_target
 from gnndiff.targets.base import Space
 from graphtasks import GraphTask
+from graphtasks.files import as_path
 
 
 def run(
@@ -69,6 +70,10 @@ def run(
         raise ConfigError(f"gnndiff.run does not take {unknown[0]!r}: it takes {', '.join(sorted(known))}")
     if isinstance(space, str):
         overrides["space"], space = space, None
+    if not isinstance(task, str | GraphTask):
+        raise ConfigError(
+            f"got a task of type {type(task).__name__}, expected a GraphTask, a name, or a folder of .npz files"
+        )
     own_target = None if isinstance(target, str) else as_target(target, space)
     own_task = None if isinstance(task, str) else task
     config = RunConfig(
@@ -78,7 +83,7 @@ def run(
         split=split,
         seed=seed,
         threads=threads,
-        out=None if out is None else Path(out),
+        out=None if out is None else as_path(out),
         **overrides,
     )
     opened = Run(config, target=own_target, task=own_task, space=space)

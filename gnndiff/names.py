@@ -20,6 +20,8 @@ def by_name(kind: str, name: str, known: Mapping[str, T]) -> T:
     >>> by_name("zoo", "paper", {"paper": 1, "branches": 2})
     1
     """
+    if not isinstance(name, str):
+        raise ConfigError(f"got {name!r} as {kind}, expected a name: one of {', '.join(known)}")
     if name not in known:
         hint = did_you_mean(name, known)
         raise ConfigError(f"no {kind} is called {name!r}: {hint}use one of {', '.join(known)}")

@@ -19,7 +19,7 @@ from gnndiff.targets import Target, find
 from gnndiff.targets.build import Preparations, build
 from gnndiff.zoo.vectors import ParameterLayout
 from graphtasks import GraphTask, GraphTasksError
-from graphtasks.files import explained
+from graphtasks.files import as_path, explained
 
 if TYPE_CHECKING:
     from gnndiff.generators import LatentGenerator
@@ -119,7 +119,7 @@ class GNNDiffPipeline:
         Raises:
             RunFolderError: The folder holds something else, which stays as it is.
         """
-        folder = Path(folder)
+        folder = as_path(folder)
         with explained(folder, "make"):
             folder.mkdir(parents=True, exist_ok=True)
             empty = not any(folder.iterdir())
@@ -151,7 +151,7 @@ class GNNDiffPipeline:
         """
         from gnndiff.generators import GENERATORS
 
-        folder = Path(folder)
+        folder = as_path(folder)
         if not (folder / INDEX).is_file():
             hint = f"did you mean {folder / 'generator'}? " if (folder / "generator" / INDEX).is_file() else ""
             raise RunFolderError(f"{folder} holds no pipeline: {hint}It needs {INDEX}, as `gnndiff train` writes it")

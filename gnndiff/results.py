@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +13,7 @@ from gnndiff.report.markdown import table
 from gnndiff.runs.deliver import Best
 from gnndiff.runs.record import read_results
 from graphtasks import metric
+from graphtasks.files import as_path
 
 
 @dataclass(frozen=True)
@@ -27,9 +29,10 @@ class Results:
     data: dict[str, Any] = field(repr=False)
 
     @classmethod
-    def load(cls, folder: Path) -> Results:
+    def load(cls, folder: str | os.PathLike[str]) -> Results:
         """The results of a finished run."""
-        return cls(Path(folder), read_results(Path(folder)))
+        path = as_path(folder)
+        return cls(path, read_results(path))
 
     @property
     def rows(self) -> list[dict[str, Any]]:

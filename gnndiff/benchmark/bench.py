@@ -24,6 +24,7 @@ from gnndiff.resolve import find_target
 from gnndiff.targets import Target, as_target
 from gnndiff.workers import Failure, work
 from graphtasks import Comparison, FitConfig
+from graphtasks.files import as_path
 from graphtasks.metrics import metric as find_metric
 from graphtasks.report import check_ours, write_page
 from graphtasks.task import KINDS, Kind
@@ -145,6 +146,9 @@ def bench(
         metrics=tuple(metrics),
         space=space,
     )
+    for what, given, one in (("tasks", tasks, "karate"), ("models", models, "gcn")):
+        if isinstance(given, str | bytes) or not isinstance(given, Sequence):
+            raise ConfigError(f"got {what}={given!r}, expected several, such as [{one!r}]")
     found = [_named(model, space) for model in models]
     names = [name for name, _ in found]
     twice = [name for name in names if names.count(name) > 1]
@@ -159,8 +163,8 @@ def bench(
         ours=ours,
         workers=workers,
         threads=threads,
-        out=Path(out),
-        root=None if root is None else Path(root),
+        out=as_path(out),
+        root=None if root is None else as_path(root),
         quiet=quiet,
     )
 

@@ -95,7 +95,11 @@ def named(label: str) -> tuple[str, str, dict[str, Any]]:
 
 def check_kind(label: Label, kinds: Sequence[Kind]) -> None:
     """Raise an error where a label names no task, or one of another kind; nothing is loaded."""
-    if not isinstance(label, str) or is_own(label):
+    if isinstance(label, GraphTask):
+        return
+    if not isinstance(label, str):
+        raise ConfigError(f"got a task of type {type(label).__name__}, expected a GraphTask or its label")
+    if is_own(label):
         return
     name = named(label)[0]
     _check(name, CATALOGUE[name].kind, kinds)

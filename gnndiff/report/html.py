@@ -17,7 +17,8 @@ from gnndiff.report.verdict import verdict
 from gnndiff.runs.folder import Run
 from gnndiff.runs.record import CONFIG, read_results
 from graphtasks import Metric, metric
-from graphtasks.report import Interval, Section, intervals, page, paragraph, table, write_page
+from graphtasks.files import as_path
+from graphtasks.report import Interval, Section, check_ours, intervals, is_page, page, paragraph, table, write_page
 
 REPORT = "report.html"
 
@@ -27,19 +28,24 @@ def write_report(run: Run, path: Path | None = None) -> Path:
 
     Raises:
         RunFolderError: The run has not finished.
-        InvalidDataError: There is a file of somebody else.
+        FileError: There is a file of somebody else, or the path cannot be written to.
     """
-    path = run.folder / REPORT if path is None else path
+    path = run.folder / REPORT if path is None else as_path(path)
+    check_ours(path)
     with run.threaded():
         content = report(run)
     write_page(path, content)
     return path
 
 
-def keep_report(run: Run) -> Path:
-    """The report of a finished run, written into its folder unless it is there or the folder cannot be written to."""
+def keep_report(run: Run) -> str:
+    """The path of a finished run's report, written into its folder unless it is there, or why there is none."""
     path = run.folder / REPORT
-    return path if path.exists() or not os.access(run.folder, os.W_OK) else write_report(run)
+    if path.is_file() and path.stat().st_size:
+        return str(path) if is_page(path) else f"none, as {path} is another file, which is left as it is"
+    if not os.access(run.folder, os.W_OK):
+        return f"none, as {run.folder} cannot be written to"
+    return str(write_report(run))
 
 
 def report(run: Run) -> str:

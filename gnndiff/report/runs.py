@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 from gnndiff.errors import GNNDiffError, RunFolderError
 from gnndiff.runs.record import CONFIG, ORDER, read_config, read_record, read_results
+from graphtasks.files import as_path
 
 
-def list_runs(folder: Path) -> list[dict[str, Any]]:
+def list_runs(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """Facts about each run in a folder, in the order of their names: how far it got, and what it delivers.
 
     Runs over families and folders of other things are left out. A damaged run has its error as `state`.
@@ -17,6 +19,7 @@ def list_runs(folder: Path) -> list[dict[str, Any]]:
     Raises:
         RunFolderError: There is no such folder.
     """
+    folder = as_path(folder)
     if not folder.is_dir():
         raise RunFolderError(f"there is no folder {folder}: give one that holds run folders, such as runs")
     facts = [_facts(path) for path in sorted(folder.iterdir()) if (path / CONFIG).is_file()]

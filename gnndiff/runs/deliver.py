@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from gnndiff.errors import DamagedFileError, GNNDiffError, RunFolderError
 from gnndiff.files import check_seal, new_folder, read_json, write_json, write_tensors
+from graphtasks.files import as_path
 
 WEIGHTS = "model.safetensors"
 FACTS = "best.json"
@@ -79,7 +79,7 @@ class Best(Deliverable):
         if len(self.states) > 1:
             tensors = {f"{i}/{name}": value for i, state in enumerate(self.states) for name, value in state.items()}
         own = {name: getattr(self, name) for name in ("weights", "setting", "val", "test", "row")}
-        with new_folder(Path(folder), FILES) as partial:
+        with new_folder(as_path(folder), FILES) as partial:
             write_tensors(partial / WEIGHTS, tensors)
             write_json(partial / FACTS, {**own, **self.facts})
 
@@ -91,7 +91,7 @@ class Best(Deliverable):
             RunFolderError: The folder holds no network.
             DamagedFileError: A file is missing or damaged.
         """
-        folder = Path(folder)
+        folder = as_path(folder)
         if not (folder / FACTS).is_file():
             raise RunFolderError(f"{folder} holds no network: it needs {FACTS}, as `gnndiff run` writes it into best/")
         missing = check_seal(folder)

@@ -49,7 +49,7 @@ from gnndiff.targets.build import Preparations, build, fit_config
 from gnndiff.targets.ranges import from_plain, is_range, plain
 from gnndiff.zoo.recipes import find as find_recipe
 from graphtasks import FitConfig, GraphTask, sensible_threads, threads
-from graphtasks.files import explained
+from graphtasks.files import as_path, explained
 
 # Fields that may differ between two calls that go on with the same run.
 _NOT_IDENTITY = ("out", "root", "quiet", "threads", "workers", "ray", "storage")
@@ -136,7 +136,8 @@ class Run:
             RunFolderError: The folder holds no run.
             ConfigError: The run's target or task is one of your own, and was not passed.
         """
-        path, stored = Path(folder) / CONFIG, read_config(Path(folder))
+        place = as_path(folder)
+        path, stored = place / CONFIG, read_config(place)
         names = {entry.name for entry in dataclasses.fields(RunConfig)}
         settings = {name: value for name, value in stored.items() if name in names}
         try:
@@ -146,7 +147,7 @@ class Run:
                 **settings,
                 neighbors=None if neighbors is None else tuple(neighbors),
                 method=method,
-                out=Path(folder),
+                out=place,
                 root=root,
             )
             space = {name: from_plain(choices) for name, choices in stored["choices"].items()}

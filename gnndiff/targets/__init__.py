@@ -49,7 +49,7 @@ def find(name: str) -> Target:
     Raises:
         ConfigError: There is none.
     """
-    return by_name("target", name.lower(), dict(sorted(_all().items())))
+    return by_name("target", name.lower() if isinstance(name, str) else name, dict(sorted(_all().items())))
 
 
 def is_registered(target: Target) -> bool:

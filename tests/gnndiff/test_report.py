@@ -6,15 +6,18 @@ import dataclasses
 import json
 import re
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from faults import small_disk
 from gnndiff import Run
 from gnndiff.cli import main
 from gnndiff.report.html import REPORT, keep_report, report
 from gnndiff.report.verdict import verdict
+from graphtasks.report import is_page
 
 
 def test_sections(finished: Run) -> None:
@@ -35,14 +38,57 @@ def test_command(finished: Run, tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_an_earlier_report_stays_and_one_of_others_too(finished: Run, tmp_path: Path) -> None:
-    assert keep_report(finished) == finished.folder / REPORT
-    written = (finished.folder / REPORT).stat().st_mtime_ns
-    assert keep_report(finished).stat().st_mtime_ns == written
+    path = finished.folder / REPORT
+    assert keep_report(finished) == str(path)
+    written = path.stat().st_mtime_ns
+    assert keep_report(finished) == str(path)
+    assert path.stat().st_mtime_ns == written
     mine = tmp_path / "mine.html"
     mine.write_text("mine")
     with pytest.raises(SystemExit):
         main(["report", str(finished.folder), "--out", str(mine)])
     assert mine.read_text() == "mine"
+
+
+def test_a_file_of_somebody_else_in_the_place_of_the_report(
+    finished: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(finished.folder, tmp_path / "run")
+    run = Run(dataclasses.replace(finished.config, out=folder))
+    for content in ("mine", "<!doctype html><p>mine</p>"):
+        (folder / REPORT).write_text(content)
+        assert keep_report(run).startswith(f"none, as {folder / REPORT} is another file")
+        with pytest.raises(SystemExit) as ended:
+            main(["report", str(folder)])
+        assert ended.value.code == 2
+        assert "is not a report, so it is left as it is" in capsys.readouterr().err
+        assert (folder / REPORT).read_text() == content
+    (folder / REPORT).write_text("")
+    assert keep_report(run) == str(folder / REPORT)
+    assert is_page(folder / REPORT)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_the_report_of_a_run_on_a_read_only_disk(
+    there: bool, finished: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keep_report(finished)
+    disk = tmp_path / "disk"
+    with small_disk(disk, 4096):
+        folder = shutil.copytree(finished.folder, disk / "run")
+        if not there:
+            (folder / REPORT).unlink()
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        run = Run(dataclasses.replace(finished.config, out=folder))
+        assert keep_report(run) == (str(folder / REPORT) if there else f"none, as {folder} cannot be written to")
+        with pytest.raises(SystemExit) as ended:
+            main(["report", str(folder)])
+        assert ended.value.code == 2
+        lines = capsys.readouterr().err.splitlines()
+        assert len(lines) == 1
+        assert REPORT in lines[0]
+        main(["report", str(folder), "--out", str(tmp_path / "new.html")])
+    assert is_page(tmp_path / "new.html")
 
 
 def results(metric: str, best: float, winner: float, std: float, made: float, kept: float) -> dict[str, Any]:

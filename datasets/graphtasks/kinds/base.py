@@ -15,6 +15,7 @@ from graphtasks.averages import average
 from graphtasks.batches import Batches, GraphBatches
 from graphtasks.errors import InvalidDataError
 from graphtasks.losses import Loss, training_loss
+from graphtasks.metrics import Metric
 from graphtasks.splits import PARTS, Part, Split
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ class TaskKind(ABC):
 
     def check_metric(self, task: GraphTask) -> None:
         """Raise `InvalidDataError` unless the metric scores what is predicted."""
+        if not isinstance(task.metric, Metric):
+            raise InvalidDataError(f"got metric={task.metric!r}, expected one that graphtasks.metric(name) gives")
         form = self.form(task)
         area = task.metric.name in ("roc_auc", "ap")
         if form == "links":

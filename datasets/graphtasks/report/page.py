@@ -109,8 +109,14 @@ def write_page(path: Path, content: str) -> None:
     write_text(path, content, ours=_is_report, what="a report")
 
 
+def is_page(path: Path) -> bool:
+    """Whether a file is a page of ours."""
+    with path.open("rb") as file:
+        return MARK.encode() in file.read(1000)
+
+
 def _is_report(path: Path) -> None:
-    if MARK not in path.read_text("utf-8", errors="replace")[:1000]:
+    if not is_page(path):
         raise InvalidDataError(f"{path} is no report")
 
 
