@@ -53,7 +53,6 @@ def test_inputs_are_as_many_as_were_fitted():
     dmd = DMD().fit(series, control=inputs)
     for call in (
         lambda: dmd.predict(series[:, :-1], torch.cat([inputs, inputs])),
-        lambda: dmd.predict(series[:, :-1], inputs.float()),
         lambda: dmd.predict(series[:, :-1], inputs[:, :4]),
         lambda: dmd.forecast(2, torch.cat([inputs, inputs])[:, :2]),
     ):
