@@ -51,8 +51,12 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, command: str = "gnndiff run") -> dict[str, Any]:
     """Read a JSON object of a run.
+
+    Args:
+        path: The file.
+        command: The command that writes it.
 
     Raises:
         DamagedFileError: The file holds something else.
@@ -60,7 +64,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         return _files.read_json(path)
     except InvalidDataError as error:
-        raise DamagedFileError(f"{path} is damaged ({error}): delete it, and `gnndiff run` makes it again") from error
+        raise DamagedFileError(f"{path} is damaged ({error}): delete it, and `{command}` makes it again") from error
 
 
 def write_checked(path: Path, value: dict[str, Any]) -> None:
@@ -68,15 +72,15 @@ def write_checked(path: Path, value: dict[str, Any]) -> None:
     write_json(path, {**value, "check": digest(value)})
 
 
-def read_checked(path: Path) -> dict[str, Any]:
+def read_checked(path: Path, command: str = "gnndiff run") -> dict[str, Any]:
     """Read what :func:`write_checked` wrote.
 
     Raises:
         DamagedFileError: The file holds something else.
     """
-    value = read_json(path)
+    value = read_json(path, command)
     if value.pop("check", None) != digest(value):
-        raise DamagedFileError(f"{path} is not as it was written: delete it, and `gnndiff run` makes it again")
+        raise DamagedFileError(f"{path} is not as it was written: delete it, and `{command}` makes it again")
     return value
 
 
@@ -94,7 +98,7 @@ def seal(folder: Path) -> None:
     write_checked(folder / SEAL, {name: sha256(folder / name) for name in names if name != SEAL})
 
 
-def check_seal(folder: Path) -> list[str]:
+def check_seal(folder: Path, command: str = "gnndiff run") -> list[str]:
     """Names of the files of a sealed folder that are missing.
 
     Raises:
@@ -103,12 +107,12 @@ def check_seal(folder: Path) -> list[str]:
     if not (folder / SEAL).is_file():
         return [SEAL]
     missing = []
-    for name, expected in read_checked(folder / SEAL).items():
+    for name, expected in read_checked(folder / SEAL, command).items():
         if not (folder / name).is_file():
             missing.append(name)
         elif sha256(folder / name) != expected:
             raise DamagedFileError(
-                f"{folder / name} is not as it was written: delete it, and `gnndiff run` makes it again"
+                f"{folder / name} is not as it was written: delete it, and `{command}` makes it again"
             )
     return missing
 

@@ -6,12 +6,11 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import torch
@@ -24,16 +23,7 @@ from gnndiff.files import digest, is_partial, write_checked
 from gnndiff.probe import Probe, check_selection, probe
 from gnndiff.resolve import canonical, find_target, find_task, is_reference
 from gnndiff.runs.lock import locked
-from gnndiff.runs.record import (
-    CONFIG,
-    Finished,
-    after,
-    altered,
-    file_hash,
-    read_config,
-    read_record,
-    write_record,
-)
+from gnndiff.runs.record import CONFIG, UNSEEN, Recorded, read_config
 from gnndiff.targets import Target, is_registered
 from gnndiff.targets.base import (
     Setting,
@@ -59,7 +49,7 @@ INDEX = "zoo/index.jsonl"
 STORAGE = "GNNDIFF_STORAGE"
 
 
-class Run:
+class Run(Recorded):
     """One run of search, collection, training, generation and comparison, in a folder of its own.
 
     Opening a folder that holds the same configuration goes on with it. Nothing is written before the configuration
@@ -159,7 +149,7 @@ class Run:
         return cls(config, target=target, task=task, space=space)
 
     def __repr__(self) -> str:
-        done = list(read_record(self.folder, self.identity_hash))
+        done = list(self.stages())
         return (
             f"Run({str(self.folder)!r}, task={self.task.name!r}, target={self.target.name!r}, "
             f"finished={', '.join(done) or 'nothing'})"
@@ -255,7 +245,7 @@ class Run:
     @property
     def searched_elsewhere(self) -> bool:
         """Whether the finished search is in a storage outside the folder."""
-        search = read_record(self.folder, self.identity_hash).get("search")
+        search = self.stages().get("search")
         return search is not None and SHARED in search.left
 
     def study_name(self, name: str) -> str:
@@ -312,63 +302,18 @@ class Run:
     def _evaluators(self) -> dict[str, Evaluator]:
         return {}
 
-    @contextmanager
-    def timed(self, stage: str, left: Sequence[str]) -> Iterator[None]:
-        """Record a stage that ends well with its time and what it left."""
-        start = perf_counter()
-        yield
-        self.finish(stage, perf_counter() - start, left)
-
-    def finish(self, stage: str, seconds: float, left: Sequence[str]) -> None:
-        """Record that a stage has finished.
-
-        Args:
-            stage: Its name.
-            seconds: Its wall clock.
-            left: Names of what it left, below the folder.
-        """
-        hashes = {name: self._hash(name) for name in left}
-        lost = [name for name, value in hashes.items() if value is None]
-        if lost:
-            raise DamagedFileError(f"{self.folder / lost[0]} is gone: run `gnndiff {stage}` again")
-        stages = read_record(self.folder, self.identity_hash)
-        new = after(stages, stage, Finished(round(seconds, 3), {k: v for k, v in hashes.items() if v is not None}))
-        if new is not stages:
-            write_record(self.folder, self.identity_hash, new)
-
-    def seconds(self) -> dict[str, float]:
-        """Seconds of the finished stages."""
-        return {name: each.seconds for name, each in read_record(self.folder, self.identity_hash).items()}
-
-    def finished(self, stage: str) -> bool:
-        """Whether a stage has finished and what it left is there.
-
-        Raises:
-            DamagedFileError: Something of it is not what it left.
-        """
-        entry = read_record(self.folder, self.identity_hash).get(stage)
-        if entry is None:
-            return False
-        for name, expected in entry.left.items():
-            if name == SHARED and self.storage is None:  # to be seen only where they are needed
-                continue
-            got = self._hash(self.trials_name if stage == "search" else name)
-            if got is None:
-                return False
-            if got != expected:
-                raise altered(self.folder / name, stage)
-        return True
-
-    def _hash(self, name: str) -> str | None:
+    def left(self, stage: str, name: str) -> str | None:
         """Hash of what a stage left, None where it is missing. Times in it do not count."""
         from gnndiff.search.winner import trials_digest
         from gnndiff.zoo.store import CheckpointStore
 
+        if name == SHARED and self.storage is None:
+            return UNSEEN
         if name in (TRIALS, SHARED):
             return trials_digest(self)
         if name == INDEX:
             return CheckpointStore(self.folder / "zoo", self.identity_hash).digest()
-        return file_hash(self.folder / name)
+        return super().left(stage, name)
 
     def require(self, stage: str) -> None:
         """Raise `RunFolderError` unless a stage has finished."""

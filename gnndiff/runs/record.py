@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 from gnndiff.errors import DamagedFileError, RunFolderError
@@ -13,6 +16,8 @@ CONFIG = "config.json"
 RECORD = "stages.json"
 RESULTS = "results.json"
 ORDER = ("search", "collect", "train", "generate", "compare")
+UNSEEN = "unseen"
+"""The hash of what is to be seen only where it is needed, such as trials on another machine."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,87 @@ class Finished:
     left: dict[str, str]
 
 
-def read_record(folder: Path, identity: str) -> dict[str, Finished]:
+class Recorded:
+    """A run with a record of its finished stages."""
+
+    folder: Path
+    order: tuple[str, ...] = ORDER
+    """Its stages."""
+    command = "gnndiff run"
+    """The command that makes again what is missing."""
+
+    @property
+    def identity_hash(self) -> str:
+        """Hash of the identity, which all artefacts of a run are known by."""
+        raise NotImplementedError
+
+    def left(self, stage: str, name: str) -> str | None:
+        """Hash of what a stage left, by its name below the folder, or None where it is missing."""
+        return file_hash(self.folder / name, self.command)
+
+    @contextmanager
+    def timed(self, stage: str, left: Sequence[str]) -> Iterator[None]:
+        """Record a stage that ends well with its time and what it left."""
+        start = perf_counter()
+        yield
+        self.finish(stage, perf_counter() - start, left)
+
+    def finish(self, stage: str, seconds: float, left: Sequence[str]) -> None:
+        """Record that a stage has finished. If it left what it had left before, the record stays as it is.
+
+        Otherwise what later stages had made of the former is no longer finished.
+
+        Args:
+            stage: Its name.
+            seconds: Its wall clock.
+            left: Names of what it left, below the folder.
+        """
+        found = {name: self.left(stage, name) for name in left}
+        lost = [name for name, value in found.items() if value is None]
+        if lost:
+            raise DamagedFileError(f"{self.folder / lost[0]} is gone: run `{self.command}` again")
+        hashes = {name: value for name, value in found.items() if value is not None}
+        stages = self.stages()
+        if stage in stages and stages[stage].left == hashes:
+            return
+        earlier = self.order[: self.order.index(stage)]
+        new = {name: each for name, each in stages.items() if name in earlier}
+        new[stage] = Finished(round(seconds, 3), hashes)
+        write_owned(
+            self.folder / RECORD, self.identity_hash, {"stages": {name: asdict(each) for name, each in new.items()}}
+        )
+
+    def stages(self) -> dict[str, Finished]:
+        """The finished stages, none where there is no record.
+
+        Raises:
+            DamagedFileError: The record is damaged, or of another run.
+        """
+        return read_record(self.folder, self.identity_hash, self.command)
+
+    def seconds(self) -> dict[str, float]:
+        """Seconds of the finished stages."""
+        return {name: each.seconds for name, each in self.stages().items()}
+
+    def finished(self, stage: str) -> bool:
+        """Whether a stage has finished and what it left is there.
+
+        Raises:
+            DamagedFileError: Something of it is not what it left.
+        """
+        entry = self.stages().get(stage)
+        if entry is None:
+            return False
+        for name, expected in entry.left.items():
+            got = self.left(stage, name)
+            if got is None:
+                return False
+            if got not in (expected, UNSEEN):
+                raise altered(self.folder / name, stage, self.command)
+        return True
+
+
+def read_record(folder: Path, identity: str, command: str = "gnndiff run") -> dict[str, Finished]:
     """The finished stages of a run, empty where there are none.
 
     Raises:
@@ -37,41 +122,40 @@ def read_record(folder: Path, identity: str) -> dict[str, Finished]:
     path = folder / RECORD
     if not path.exists():
         return {}
-    record = read_checked(path)
-    if record.get("run") != identity:
-        raise DamagedFileError(f"{path} is of another run: delete it, and `gnndiff run` makes it again")
-    return {stage: Finished(**values) for stage, values in record["stages"].items()}
+    stages = read_owned(path, identity, command)["stages"]
+    return {stage: Finished(**values) for stage, values in stages.items()}
 
 
-def write_record(folder: Path, identity: str, stages: dict[str, Finished]) -> None:
-    """Write the finished stages of a run."""
-    write_checked(folder / RECORD, {"run": identity, "stages": {name: asdict(each) for name, each in stages.items()}})
+def write_owned(path: Path, owner: str, value: dict[str, Any]) -> None:
+    """Write a JSON object of a run, or of a place in it, with a checksum of its content."""
+    write_checked(path, {"run": owner, **value})
 
 
-def after(stages: dict[str, Finished], name: str, new: Finished) -> dict[str, Finished]:
-    """The record once a stage has ended: if it left what it had left before, nothing changes.
+def read_owned(path: Path, owner: str, command: str) -> dict[str, Any]:
+    """Read what :func:`write_owned` wrote.
 
-    Otherwise what later stages had made of the former is no longer finished.
+    Raises:
+        DamagedFileError: The file holds something else, or is of another owner.
     """
-    old = stages.get(name)
-    if old is not None and old.left == new.left:
-        return stages
-    return {**{stage: each for stage, each in stages.items() if ORDER.index(stage) < ORDER.index(name)}, name: new}
+    value = read_checked(path, command)
+    if value.pop("run", None) != owner:
+        raise DamagedFileError(f"{path} is of another run or place: delete it, and `{command}` makes it again")
+    return value
 
 
-def file_hash(path: Path) -> str | None:
+def file_hash(path: Path, command: str = "gnndiff run") -> str | None:
     """Hash of a file, or None where it or, of the seal of a folder, one of its files is missing."""
-    if not path.is_file() or (path.name == SEAL and check_seal(path.parent)):
+    if not path.is_file() or (path.name == SEAL and check_seal(path.parent, command)):
         return None
     return sha256(path)
 
 
-def altered(path: Path, stage: str) -> DamagedFileError:
+def altered(path: Path, stage: str, command: str = "gnndiff run") -> DamagedFileError:
     """The error of a file that is not what a stage left."""
-    return DamagedFileError(f"{path} is not as `gnndiff {stage}` left it: delete it, and `gnndiff run` makes it again")
+    return DamagedFileError(f"{path} is not as the stage {stage!r} left it: delete it, and `{command}` makes it again")
 
 
-def read_config(folder: Path) -> dict[str, Any]:
+def read_config(folder: Path, command: str = "gnndiff run") -> dict[str, Any]:
     """The content of a run's config.json.
 
     Raises:
@@ -80,7 +164,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     path = folder / CONFIG
     if not path.is_file():
-        raise RunFolderError(f"{folder} holds no run: it has no config.json, as `gnndiff run` writes it")
+        raise RunFolderError(f"{folder} holds no run: it has no config.json, as `{command}` writes it")
     try:
         stored = read_json(path)
     except DamagedFileError as error:

@@ -48,8 +48,6 @@ _MEMBER = re.compile(rb'"member": (\d+), "root": \d+, "seed": ')
 Addition = tuple[int, Sequence[Mapping[str, Tensor]], Sequence[Mapping[str, Any]]]
 """The number of a training, the states of its checkpoints, and facts about each."""
 
-AGAIN = "run `gnndiff collect` to train it again"
-
 
 class CheckpointStore:
     """Checkpoints in a folder, to which trainings are added one by one.
@@ -64,10 +62,17 @@ class CheckpointStore:
         folder: The folder, which is made by the first training that is added.
         owner: The run or sweep that all checkpoints are of; others are refused.
         split_hash: Hash of the split that all must have been trained on, where it is known.
+        command: The command that trains again what is missing.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], owner: str = "", split_hash: str | None = None) -> None:
-        self.folder, self.owner, self.split_hash = Path(folder), owner, split_hash
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        owner: str = "",
+        split_hash: str | None = None,
+        command: str = "gnndiff run",
+    ) -> None:
+        self.folder, self.owner, self.split_hash, self.command = Path(folder), owner, split_hash, command
 
     @property
     def index(self) -> Path:
@@ -84,7 +89,7 @@ class CheckpointStore:
         found, problems = self._lines()
         if problems:
             raise DamagedFileError(
-                f"{self.index} is damaged ({problems[0]}): delete it, and `gnndiff run` makes it again"
+                f"{self.index} is damaged ({problems[0]}): delete it, and `{self.command}` makes it again"
             )
         return found
 
@@ -170,22 +175,23 @@ class CheckpointStore:
             DamagedFileError: Its file is missing, is a link, or does not hold what was written.
         """
         path, prefix = self.folder / checkpoint.shard, f"{checkpoint.row}/"
+        again = f"`{self.command}` trains it again"
         if path.name != checkpoint.shard or path.is_symlink():
             raise DamagedFileError(
-                f"{path} is a link or in another folder, which is not followed: delete it, and {AGAIN}"
+                f"{path} is a link or in another folder, which is not followed: delete it, and {again}"
             )
         if not path.is_file():
-            raise DamagedFileError(f"{path} is missing: {AGAIN}")
+            raise DamagedFileError(f"{path} is missing: {again}")
         try:
             with explained(path, "read"), safe_open(path, framework="pt") as shard:
                 names = [name for name in shard.keys() if name.startswith(prefix)]  # noqa: SIM118 - no dict
                 state = {name.removeprefix(prefix): shard.get_tensor(name) for name in names}
         except SafetensorError as error:
-            raise DamagedFileError(f"{path} is damaged ({error}): delete it, and {AGAIN}") from error
+            raise DamagedFileError(f"{path} is damaged ({error}): delete it, and {again}") from error
         if content_hash(state) != checkpoint.sha256:
             raise DamagedFileError(
                 f"{path} is damaged, checkpoint {checkpoint.row} has another hash than in the index: delete it, and "
-                f"{AGAIN}"
+                f"{again}"
             )
         return state
 
