@@ -100,9 +100,15 @@ def show(folder: Positional[Path], json: bool = False) -> None:
         folder: The run folder. It is only read.
         json: Print results.json instead, for programs.
     """
+    from gnndiff.family.data import holds_family
+    from gnndiff.family.rows import FamilyResults
     from gnndiff.report.table import print_results
     from gnndiff.runs.record import read_results
 
+    if holds_family(folder):
+        found = FamilyResults.load(folder)
+        print(dumps(found.as_json()) if json else found.to_markdown())
+        return
     results = read_results(folder)
     if json:
         print(dumps(results))

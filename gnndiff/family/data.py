@@ -8,8 +8,10 @@ import torch
 from torch_geometric.data import Data
 
 from gnndiff.errors import ConfigError
-from gnndiff.family.pipeline import INDEX, FamilyPipeline
+from gnndiff.family.folder import FamilyFolder
+from gnndiff.family.pipeline import FamilyPipeline
 from gnndiff.predict import Arrays
+from gnndiff.runs.record import CONFIG, read_config
 from graphtasks.checks import check_graph
 from graphtasks.sources.npz import INTEGERS, read_npz
 
@@ -39,12 +41,12 @@ def read_unlabelled(path: Path) -> Data:
 
 def holds_family(folder: Path) -> bool:
     """Whether a folder is a run over a family."""
-    return (folder / "pipeline" / INDEX).is_file()
+    return (folder / CONFIG).is_file() and "family" in read_config(folder)
 
 
 def predict_graph(folder: Path, data: Data) -> Arrays:
     """Answers to a graph: `outputs` with their deviation `spread` over 16 networks; for classes also `classes`."""
-    outputs, spread = FamilyPipeline.from_pretrained(folder / "pipeline").predict(data)
+    outputs, spread = FamilyPipeline.from_pretrained(FamilyFolder.load(folder).pipeline()).predict(data)
     arrays = {"outputs": outputs.numpy(), "spread": spread.numpy()}
     if not torch.is_floating_point(outputs) or outputs.dim() == 1:
         return arrays

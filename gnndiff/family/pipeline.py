@@ -16,6 +16,7 @@ from torch_geometric.data import Data
 from gnndiff.errors import ConfigError, DamagedFileError, RunFolderError
 from gnndiff.family.adapt import adapted
 from gnndiff.family.conditions import Hull, Scaled, condition, visible_graph
+from gnndiff.family.folder import COMMAND
 from gnndiff.family.generator import FamilyGenerator
 from gnndiff.family.graph_encoder import GraphEncoder
 from gnndiff.family.networks import Networks
@@ -27,6 +28,7 @@ from graphtasks import GraphTask, random_splits
 from graphtasks.metrics import metric
 
 INDEX, WEIGHTS = "family.json", "family.safetensors"
+FILES = (INDEX, WEIGHTS, *LatentDiffusion.files)
 METHODS = ("shared", "regression", "diffusion")
 
 
@@ -190,7 +192,7 @@ class FamilyPipeline:
         Raises:
             RunFolderError: The folder holds something else.
         """
-        with new_folder(Path(folder), (INDEX, WEIGHTS, *LatentDiffusion.files)) as partial:
+        with new_folder(Path(folder), FILES) as partial:
             self.generator.diffusion.save_pretrained(partial)
             facts = {"scale": self.generator.regression.scale, "residual": self.generator.residual}
             encoder = None if self.encoder is None else self.encoder.config
@@ -214,12 +216,12 @@ class FamilyPipeline:
             raise RunFolderError(
                 f"{folder} holds no pipeline of a family: it needs {INDEX}, as `gnndiff family` writes"
             )
-        missing = check_seal(folder)
+        missing = check_seal(folder, COMMAND)
         if missing:
             raise DamagedFileError(
                 f"{folder / missing[0]} is missing: delete the folder and run `gnndiff family` again"
             )
-        facts = read_json(folder / INDEX)
+        facts = read_json(folder / INDEX, COMMAND)
         if target is None and facts["info"]["own_target"]:
             raise ConfigError(f"the model {facts['info']['model']!r} is one of your own: pass it as target=...")
         try:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gnndiff.errors import ConfigError
+from gnndiff.family.folder import FamilyFolder
 from graphtasks import Metric
+from graphtasks.metrics import metric
 
 if TYPE_CHECKING:
     from gnndiff.family.pipeline import FamilyPipeline
@@ -66,12 +69,33 @@ class FamilyResults:
             return gaps[0], float("nan")
         return statistics.fmean(gaps), 1.96 * statistics.stdev(gaps) / len(gaps) ** 0.5
 
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> FamilyResults:
+        """The results of a finished run, whose folder is only read.
+
+        Raises:
+            RunFolderError: The folder holds no finished run over a family.
+            DamagedFileError: A file of it is not as it was left.
+        """
+        run = FamilyFolder.load(Path(folder))
+        stored = run.results()
+        return cls(
+            run.folder, metric(stored["metric"]), stored["rows"], stored["distances"], run.seconds(), stored["facts"]
+        )
+
     @property
     def pipeline(self) -> FamilyPipeline:
-        """The pipeline, read from the folder."""
+        """The pipeline, read from the folder and compared with what its stage left."""
         from gnndiff.family.pipeline import FamilyPipeline
 
-        return FamilyPipeline.from_pretrained(self.folder / "pipeline")
+        return FamilyPipeline.from_pretrained(FamilyFolder.load(self.folder).pipeline())
+
+    def as_json(self) -> dict[str, object]:
+        """The results as plain values."""
+        return {
+            "metric": self.metric.name, "rows": self.rows, "distances": self.distances, "seconds": self.seconds,
+            "facts": self.facts,
+        }  # fmt: skip
 
     def to_markdown(self) -> str:
         """The table, with differences from one network for all and from the nearest checkpoint."""

@@ -6,25 +6,25 @@ import copy
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
 import graphtasks
-from gnndiff.errors import ConfigError, RunFolderError
+from gnndiff.errors import ConfigError
 from gnndiff.family.conditions import check_condition
 from gnndiff.family.config import FamilyBudget, find_budget
+from gnndiff.family.folder import FamilyFolder
+from gnndiff.family.pipeline import FILES
 from gnndiff.family.rows import FamilyResults
 from gnndiff.family.stages import Stages
-from gnndiff.files import digest, is_partial, read_checked, write_checked
 from gnndiff.runs.lock import locked
-from gnndiff.runs.record import CONFIG
 from gnndiff.targets import Target, as_target, find
 from gnndiff.targets.base import Space, check_kind
 from graphtasks.families.base import Family
+from graphtasks.files import explained
 
-FORMAT = 2
-"""Version of run folders: in the first, trainings began at random parameters."""
+FORMAT = 3
+"""Version of run folders: in the first, trainings began at random parameters; in the second, tensors had no hashes."""
 
 
 def run_family(
@@ -56,7 +56,8 @@ def run_family(
 
     Raises:
         ConfigError: An argument is unknown, or the target does not fit the family.
-        RunFolderError: The folder holds another run.
+        RunFolderError: The folder holds another run, or files of somebody else.
+        DamagedFileError: A file of the folder is not as it was left.
         ZooError: A training on a member diverged.
     """
     names = check_condition(condition)
@@ -72,21 +73,19 @@ def run_family(
     folder = Path(out) if out is not None else Path("runs") / f"{members.name}-{model.name}-{condition}-seed{seed}"
     facts = {
         "format": FORMAT, "family": members.name, "family_hash": members.hash, "model": model.name,
+        "target": model.version,
         "condition": condition, "budget": dataclasses.asdict(sizes), "seed": seed,
         "space": None if space is None else dict(space),
     }  # fmt: skip
-    _check(folder, facts)
-    done = folder / "results.json"
-    if not done.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
+    run = FamilyFolder(folder, facts)
+    run.check()
+    if not run.complete():
+        with explained(folder, "make"):
+            folder.mkdir(parents=True, exist_ok=True)
         with locked(folder):
-            if not (folder / CONFIG).is_file():
-                write_checked(folder / CONFIG, facts)
-            Stages(model, members, names, sizes, seed, folder, quiet, own).all()
-    stored = read_checked(done)
-    return FamilyResults(
-        folder, members.tasks[0].metric, stored["rows"], stored["distances"], stored["seconds"], stored["facts"]
-    )
+            run.make(FILES)
+            Stages(model, members, names, sizes, seed, run, quiet, own).all()
+    return FamilyResults.load(folder)
 
 
 def _with_space(target: Target, space: Space) -> Target:
@@ -94,17 +93,3 @@ def _with_space(target: Target, space: Space) -> Target:
     target = copy.copy(target)
     target.space = target.modern_space = lambda task: space  # type: ignore[method-assign]
     return target
-
-
-def _check(folder: Path, facts: dict[str, Any]) -> None:
-    """Check that a folder is new, or of this run."""
-    path = folder / CONFIG
-    if path.is_file():
-        stored = read_checked(path)
-        if digest(stored) != digest(facts):
-            name = next(name for name in facts if digest(stored.get(name)) != digest(facts[name]))
-            raise RunFolderError(
-                f"{folder} holds a run with {name}={stored.get(name)!r}, not {facts[name]!r}: use another folder"
-            )
-    elif folder.is_dir() and any(not is_partial(file) and file.name != ".lock" for file in folder.iterdir()):
-        raise RunFolderError(f"{folder} holds files and no {CONFIG}: use another folder")

@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 import graphtasks
-from gnndiff.errors import DamagedFileError, ZooError
+from gnndiff.errors import ZooError
 from gnndiff.family import shared
 from gnndiff.family.adapt import few_labels
 from gnndiff.family.conditions import Scaled, condition, train_encoder, visible_graph
 from gnndiff.family.config import FamilyBudget
+from gnndiff.family.folder import COMMAND, PIPELINE, ROWS, SEARCH, SHARED, FamilyFolder, Vectors
 from gnndiff.family.generator import FamilyGenerator
 from gnndiff.family.networks import Networks
 from gnndiff.family.pipeline import FamilyPipeline
-from gnndiff.family.rows import ROWS
+from gnndiff.family.rows import ROWS as NAMES
 from gnndiff.family.zoo import collect_family, search_family, train_gently
-from gnndiff.files import read_checked, write_checked, write_tensors
+from gnndiff.files import SEAL, sha256
+from gnndiff.runs.record import RESULTS, read_owned, write_owned
 from gnndiff.targets import Target
-from gnndiff.targets.base import IMPOSSIBLE
+from gnndiff.targets.base import IMPOSSIBLE, Setting
 from graphtasks import GraphTask, train_once
 from graphtasks.families.base import Family
 
@@ -43,27 +42,26 @@ class Stages:
         names: Conditions that are put side by side.
         budget: Sizes of the stages.
         seed: Seed of everything random.
-        folder: The run folder.
+        run: The run folder.
         quiet: Plain lines instead of progress bars.
         own: Whether the model is one's own.
     """
 
     def __init__(
-        self, target: Target, family: Family, names: tuple[str, ...], budget: FamilyBudget, seed: int, folder: Path,
-        quiet: bool, own: bool,
+        self, target: Target, family: Family, names: tuple[str, ...], budget: FamilyBudget, seed: int,
+        run: FamilyFolder, quiet: bool, own: bool,
     ) -> None:  # fmt: skip
         self.target, self.family, self.names, self.budget = target, family, names, budget
-        self.seed, self.folder, self.quiet, self.own = seed, folder, quiet, own
-        self.seconds: dict[str, float] = {}
+        self.seed, self.run, self.quiet, self.own = seed, run, quiet, own
 
     def all(self) -> None:
         """Run them, and write the pipeline and the results."""
-        family, budget, seed = self.family, self.budget, self.seed
-        with self._timed("search"):
-            setting = search_family(self.target, family, budget, seed, self.folder, self.quiet)
+        family, budget, seed, run = self.family, self.budget, self.seed, self.run
+        with run.timed("search", [SEARCH]):
+            setting = search_family(self.target, family, budget, seed, run, self.quiet)
         networks = Networks(self.target, setting, family.members("train")[0], seed)
         prepared = {part: [networks.prepare(task) for task in family.members(part)] for part in family.parts}
-        with self._timed("conditions"):
+        with run.timed("conditions", []):
             needs = "graph-encoder" in self.names
             encoder = train_encoder(family.members("train"), 20 * len(prepared["train"]), seed) if needs else None
             raw = {part: self._conditions(part, encoder) for part in family.parts}
@@ -76,34 +74,31 @@ class Stages:
         made, weights, validation = self._shared(networks, prepared, known)
         hyper = networks.metric.better(validation["hypernetwork"], validation["one_network"])
         start = shared.Start(weights["hypernetwork" if hyper else "one_network"])
-        with self._timed("zoo"):
-            by_index = dict(zip(family.parts["train"], prepared["train"], strict=True))
-            starts = start(known["train"])
-            vectors = collect_family(networks, by_index, starts, budget, self.folder / "states", self.quiet)
-        with self._timed("generator"):
-            generator = FamilyGenerator.fit(
-                start, vectors, known["train"], held_out, networks.metric,
-                latents=budget.latents, steps=budget.generator_steps, seed=seed,
-            )  # fmt: skip
-        methods = {
-            "shared": validation[start.name],
-            "regression": held_out(generator.expected),
-            "diffusion": held_out(lambda c: generator.sample(budget.samples, c, self._rng())),
-        }
-        default = "shared"  # the simplest of those that validate equally
-        for method, score in methods.items():
-            default = method if networks.metric.better(score, methods[default]) else default
-        first = family.tasks[0]
-        info: dict[str, Any] = {
-            "kind": first.kind, "features": first.num_features, "outputs": first.num_outputs,
-            "metric": first.metric.name, "directed": first.directed, "model": self.target.name, "setting": setting,
-            "seed": seed, "own_target": self.own, "default": default,
-        }  # fmt: skip
-        pipeline = FamilyPipeline(generator, self.names, scaled, info, encoder, self.target)
-        pipeline.save_pretrained(self.folder / "pipeline")
+        by_index = dict(zip(family.parts["train"], prepared["train"], strict=True))
+        vectors = collect_family(networks, by_index, start, known["train"], budget, run, self.quiet)
 
-        rows: dict[str, list[float]] = {name: [] for name in ROWS}
-        with self._timed("rows"):
+        def validated(generator: FamilyGenerator) -> dict[str, float]:
+            return {
+                "shared": validation[start.name],
+                "regression": held_out(generator.expected),
+                "diffusion": held_out(lambda c: generator.sample(budget.samples, c, self._rng())),
+            }
+
+        if not run.finished("generator"):
+            with run.timed("generator", [f"{PIPELINE}/{SEAL}"]):
+                generator = FamilyGenerator.fit(
+                    start, vectors, known["train"], held_out, networks.metric,
+                    latents=budget.latents, steps=budget.generator_steps, seed=seed,
+                )  # fmt: skip
+                info = self._info(setting, validated(generator))
+                made_now = FamilyPipeline(generator, self.names, scaled, info, encoder, self.target)
+                made_now.save_pretrained(run.folder / PIPELINE)
+        pipeline = FamilyPipeline.from_pretrained(run.pipeline(), target=self.target)
+        generator, default = pipeline.generator, pipeline.default
+
+        rows: dict[str, list[float]] = {name: [] for name in NAMES}
+        indices = family.parts["unseen"]
+        with run.timed("rows", [RESULTS, *(f"{ROWS}/{index:05}.json" for index in indices)]):
             for place, task in enumerate(prepared["unseen"]):
                 value, test = known["unseen"][place], family.members("unseen")[place]
                 nearest = vectors[int((known["train"] - value).norm(dim=1).argmin())]
@@ -116,16 +111,25 @@ class Stages:
                 for name, each in ways.items():
                     rows[name].append(networks.score(each, task))
                 self._trained(networks, pipeline, task, test, place, rows)
-        rows = {name: scores for name, scores in rows.items() if len(scores) == len(prepared["unseen"])}
-        distances = [pipeline.hull.distance(value) for value in known["unseen"]]
-        facts = {
-            "setting": setting, "start": start.name, "default": default, "validation": {**validation, **methods},
-            "training": len(vectors),
+            rows = {name: scores for name, scores in rows.items() if len(scores) == len(indices)}
+            facts = {
+                "setting": setting, "start": start.name, "default": default,
+                "validation": {**validation, **validated(generator)}, "training": len(vectors),
+            }  # fmt: skip
+            distances = [pipeline.hull.distance(value) for value in known["unseen"]]
+            metric = family.tasks[0].metric.name
+            run.write_results({"metric": metric, "rows": rows, "distances": distances, "facts": facts})
+
+    def _info(self, setting: Setting, validation: dict[str, float]) -> dict[str, Any]:
+        """Facts about a pipeline, whose default is the simplest of the methods that validate equally."""
+        first, default = self.family.tasks[0], "shared"
+        for method, score in validation.items():
+            default = method if first.metric.better(score, validation[default]) else default
+        return {
+            "kind": first.kind, "features": first.num_features, "outputs": first.num_outputs,
+            "metric": first.metric.name, "directed": first.directed, "model": self.target.name, "setting": setting,
+            "seed": self.seed, "own_target": self.own, "default": default,
         }  # fmt: skip
-        write_checked(
-            self.folder / "results.json",
-            {"rows": rows, "distances": distances, "seconds": self.seconds, "facts": facts},
-        )
 
     def _shared(
         self, networks: Networks, prepared: dict[str, list[GraphTask]], known: dict[str, Tensor]
@@ -137,27 +141,30 @@ class Stages:
             "hypernetwork": shared.with_one,
             "experts": lambda c: shared.shares(c, centres),
         }
+        store = Vectors(self.run, SHARED, networks.setting, dict.fromkeys(range(len(features)), self.family.hash))
+        found = store.found()
         made: dict[str, Make] = {}
         weights, validation = {}, {}
-        for name, make in features.items():
-            path = self.folder / "shared" / f"{name}.safetensors"
+        for number, (name, make) in enumerate(features.items()):
             inputs = make(known["train"])
-            if not path.is_file():
-                start = torch.zeros(len(networks.start), inputs.size(1))
+            shape = (len(networks.start), inputs.size(1))
+            if number not in found:
+                began = time.perf_counter()
+                start = torch.zeros(shape)
                 start[:, : inputs.size(1) if name == "experts" else 1] = networks.start[:, None]
-                with self._timed(name):
-                    best = shared.train_shared(
-                        networks, prepared["train"], inputs, prepared["val"], make(known["val"]), start,
-                        networks.setting, self.budget.shared_steps, self.seed,
-                    )  # fmt: skip
-                path.parent.mkdir(exist_ok=True)
-                write_tensors(path, {"weights": best})
-            found = load_file(path).get("weights")
-            if found is None or found.shape != (len(networks.start), inputs.size(1)):
-                raise DamagedFileError(f"{path} holds no weights of {len(networks.start)} parameters: delete it")
-            weights[name] = found
-            made[name] = lambda c, make=make, found=found: make(c) @ found.mT  # type: ignore[misc]
-            validation[name] = networks.held_out_mean(made[name](known["val"])[:, None], prepared["val"])
+                best = shared.train_shared(
+                    networks, prepared["train"], inputs, prepared["val"], make(known["val"]), start,
+                    networks.setting, self.budget.shared_steps, self.seed,
+                )  # fmt: skip
+                val = networks.held_out_mean((make(known["val"]) @ best.mT)[:, None], prepared["val"])
+                found[number] = store.add(
+                    number, best, seed=self.seed, epoch=0, val=val, seconds=time.perf_counter() - began
+                )
+            read = weights[name] = store.read(found[number], shape)
+            made[name] = lambda c, make=make, read=read: make(c) @ read.mT  # type: ignore[misc]
+            validation[name] = found[number].val
+        every = list(found.values())
+        self.run.finish("shared", sum(each.seconds for each in every), store.files(every))
         return made, weights, validation
 
     def _trained(
@@ -165,11 +172,12 @@ class Stages:
         rows: dict[str, list[float]],
     ) -> None:  # fmt: skip
         """Rows of trainings on the unseen member itself; each is kept in the folder."""
-        path = self.folder / "rows" / f"{self.family.parts['unseen'][place]:05}.json"
+        index = self.family.parts["unseen"][place]
+        path = self.run.folder / ROWS / f"{index:05}.json"
+        owner = self.run.owner(ROWS, index, sha256(self.run.folder / PIPELINE / SEAL))
         if path.is_file():
-            scores = read_checked(path)
+            scores = read_owned(path, owner, COMMAND)
         else:
-            path.parent.mkdir(exist_ok=True)
             trial = train_gently(self.target, networks.setting, task, self.budget, self.seed)
             if trial.result is None:
                 raise ZooError(f"the unseen member {task.name!r} could not be trained ({trial.status})")
@@ -179,17 +187,13 @@ class Stages:
                 config = graphtasks.FitConfig(lr=0.01, epochs=self.budget.epochs, seed=self.seed)
                 scratch = train_once(lambda _: networks.build(few), few, config=config, impossible=IMPOSSIBLE)
                 scores["scratch_few_labels"] = scratch.score(networks.metric, "test")
-                given = (
-                    None
-                    if self.family.conditions is None
-                    else self.family.conditions[self.family.parts["unseen"][place]]
-                )
+                given = None if self.family.conditions is None else self.family.conditions[index]
                 raw = few_labels(test, self.budget.labels, self.seed)
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
                     vector = pipeline.adapt(raw, split=1, given=given)
                 scores["adapted_few_labels"] = networks.score(vector[None], task)
-            write_checked(path, scores)
+            write_owned(path, owner, scores)
         for name, score in scores.items():
             rows[name].append(score)
 
@@ -204,12 +208,6 @@ class Stages:
 
     def _rng(self) -> torch.Generator:
         return torch.Generator().manual_seed(self.seed)
-
-    @contextmanager
-    def _timed(self, stage: str) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        self.seconds[stage] = time.perf_counter() - start
 
 
 def _centres(values: Tensor, count: int, seed: int) -> Tensor:

@@ -5,18 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from gnndiff.errors import ConfigError, DamagedFileError, ZooError
 from gnndiff.family.config import FamilyBudget
+from gnndiff.family.folder import COMMAND, SEARCH, ZOO, FamilyFolder, Vectors
 from gnndiff.family.networks import Networks
-from gnndiff.files import read_checked, write_checked, write_tensors
+from gnndiff.family.shared import Start
+from gnndiff.files import digest
 from gnndiff.progress import progress
+from gnndiff.runs.record import read_owned, write_owned
 from gnndiff.search.samplers import Random
 from gnndiff.targets import Target
-from gnndiff.targets.base import IMPOSSIBLE, Setting, check_setting, full_space
+from gnndiff.targets.base import IMPOSSIBLE, Setting, full_space
 from gnndiff.targets.build import build, fit_config
+from gnndiff.zoo.store import content_hash
 from gnndiff.zoo.vectors import State
 from graphtasks import GraphTask, Trial, train_once
 from graphtasks.families.base import Family
@@ -66,18 +69,19 @@ def train_gently(
 
 
 def search_family(
-    target: Target, family: Family, budget: FamilyBudget, seed: int, folder: Path, quiet: bool
+    target: Target, family: Family, budget: FamilyBudget, seed: int, run: FamilyFolder, quiet: bool
 ) -> Setting:
     """The setting with the best mean validation score over some training members; finished trials are kept.
 
     Raises:
         ConfigError: None of the settings could be trained.
+        DamagedFileError: The file of trials is damaged, or of another run.
     """
     tasks, metric = family.members("train")[: budget.searched], family.tasks[0].metric
-    path, space = folder / "search.json", full_space(target, family.tasks[0], "modern")
+    path, space = run.folder / SEARCH, full_space(target, family.tasks[0], "modern")
     draws = Random(space, seed)
     settings = [draws.setting(number, {}) for number in range(draws.total(budget.trials))]
-    scores: list[float | None] = read_checked(path)["scores"] if path.is_file() else []
+    scores = _scores(run, path, settings)
     with progress("search", len(settings), done=len(scores), quiet=quiet) as advance:
         for setting in settings[len(scores) :]:
             trials = []
@@ -89,7 +93,7 @@ def search_family(
                 trials.append(train_member(target, setting, prepared, budget, seed))
             good = len(trials) == len(tasks) and all(trial.finished for trial in trials)
             scores.append(sum(trial.score(metric) for trial in trials) / len(trials) if good else None)
-            write_checked(path, {"settings": settings[: len(scores)], "scores": scores})
+            write_owned(path, run.owner(SEARCH), {"settings": settings[: len(scores)], "scores": scores})
             advance("")
     found: int | None = None
     for index, score in enumerate(scores):
@@ -97,42 +101,57 @@ def search_family(
             found = index
     if found is None:
         raise ConfigError(f"none of {len(settings)} settings of {target.name!r} could be trained on {family.name!r}")
-    check_setting(settings[found], space, path)
     return settings[found]
 
 
+def _scores(run: FamilyFolder, path: Path, settings: list[Setting]) -> list[float | None]:
+    """Scores of the first settings, which are there."""
+    if not path.exists():
+        return []
+    stored = read_owned(path, run.owner(SEARCH), COMMAND)
+    scores: list[float | None] = stored["scores"]
+    if digest(stored["settings"]) != digest(settings[: len(scores)]):
+        raise DamagedFileError(f"{path} has other settings than the space: delete it, and `{COMMAND}` makes it again")
+    return scores
+
+
 def collect_family(
-    networks: Networks, members: dict[int, GraphTask], starts: Tensor, budget: FamilyBudget, folder: Path, quiet: bool
-) -> Tensor:
-    """Vectors (n, P) of trainings of members that go on from starts (n, P); finished ones are read from the folder.
+    networks: Networks, members: dict[int, GraphTask], start: Start, known: Tensor, budget: FamilyBudget,
+    run: FamilyFolder, quiet: bool,
+) -> Tensor:  # fmt: skip
+    """Vectors (n, P) of trainings of members that go on from a start; finished ones are read from the folder.
 
     Args:
         networks: Makes modules of vectors.
         members: Prepared members by their indices.
-        starts: The vector that each training goes on from.
+        start: What the trainings go on from.
+        known: Conditions (n, C) of the members.
         budget: Epochs and patience.
-        folder: Folder of the vectors.
+        run: The run folder.
         quiet: Plain lines instead of progress bars.
 
     Raises:
         ZooError: A training diverged.
-        DamagedFileError: A file holds a vector of another form.
+        DamagedFileError: A file holds another vector than was written.
     """
-    folder.mkdir(exist_ok=True)
     setting = {**networks.setting, "optimizer": "adam", "lr": min(networks.setting.get("lr", GENTLE), GENTLE)}
-    vectors = []
-    with progress("zoo", len(members), quiet=quiet) as advance:
-        for (index, prepared), start in zip(members.items(), starts, strict=True):
-            path = folder / f"{index:05}.safetensors"
-            if not path.is_file():
-                state = networks.layout.unflatten(start)
-                trial = train_gently(networks.target, setting, prepared, budget, networks.seed, state)
-                if trial.result is None:
-                    raise ZooError(f"member {index} ({prepared.name!r}) could not be trained ({trial.status})")
-                write_tensors(path, {"vector": networks.layout.flatten(trial.result.state_dict)})
-            vector = load_file(path).get("vector")
-            if vector is None or vector.shape != networks.start.shape:
-                raise DamagedFileError(f"{path} holds no vector of {len(networks.start)} parameters: delete it")
-            vectors.append(vector)
+    origin = {**setting, "start": content_hash({"start": start.weights})}
+    store = Vectors(run, ZOO, origin, {index: task.split(0).hash for index, task in members.items()})
+    found = store.found()
+    with progress("zoo", len(members), done=len(found), quiet=quiet) as advance:
+        for (index, prepared), vector in zip(members.items(), start(known), strict=True):
+            if index in found:
+                continue
+            state = networks.layout.unflatten(vector)
+            trial = train_gently(networks.target, setting, prepared, budget, networks.seed, state)
+            if trial.result is None:
+                raise ZooError(f"member {index} ({prepared.name!r}) could not be trained ({trial.status})")
+            found[index] = store.add(
+                index, networks.layout.flatten(trial.result.state_dict), seed=networks.seed,
+                epoch=trial.result.best_epoch, val=trial.result.val, seconds=trial.seconds,
+            )  # fmt: skip
             advance("")
-    return torch.stack(vectors)
+    every = [found[index] for index in members]
+    vectors = torch.stack([store.read(each, networks.start.shape) for each in every])
+    run.finish("zoo", sum(each.seconds for each in every), store.files(every))
+    return vectors

@@ -23,7 +23,7 @@ from gnndiff.files import digest, is_partial, write_checked
 from gnndiff.probe import Probe, check_selection, probe
 from gnndiff.resolve import canonical, find_target, find_task, is_reference
 from gnndiff.runs.lock import locked
-from gnndiff.runs.record import CONFIG, UNSEEN, Recorded, read_config
+from gnndiff.runs.record import CONFIG, UNSEEN, Recorded, read_config, read_run
 from gnndiff.targets import Target, is_registered
 from gnndiff.targets.base import (
     Setting,
@@ -127,7 +127,7 @@ class Run(Recorded):
             ConfigError: The run's target or task is one of your own, and was not passed.
         """
         place = as_path(folder)
-        path, stored = place / CONFIG, read_config(place)
+        path, stored = place / CONFIG, read_run(place)
         names = {entry.name for entry in dataclasses.fields(RunConfig)}
         settings = {name: value for name, value in stored.items() if name in names}
         try:

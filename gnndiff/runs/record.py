@@ -49,7 +49,7 @@ class Recorded:
 
     def left(self, stage: str, name: str) -> str | None:
         """Hash of what a stage left, by its name below the folder, or None where it is missing."""
-        return file_hash(self.folder / name, self.command)
+        return file_hash(self.folder / name)
 
     @contextmanager
     def timed(self, stage: str, left: Sequence[str]) -> Iterator[None]:
@@ -68,7 +68,7 @@ class Recorded:
             seconds: Its wall clock.
             left: Names of what it left, below the folder.
         """
-        found = {name: self.left(stage, name) for name in left}
+        found = {name: None if self._lacks(name) else self.left(stage, name) for name in left}
         lost = [name for name, value in found.items() if value is None]
         if lost:
             raise DamagedFileError(f"{self.folder / lost[0]} is gone: run `{self.command}` again")
@@ -110,7 +110,14 @@ class Recorded:
                 return False
             if got not in (expected, UNSEEN):
                 raise altered(self.folder / name, stage, self.command)
+            if self._lacks(name):
+                return False
         return True
+
+    def _lacks(self, name: str) -> bool:
+        """Whether a file is the seal of a folder that lacks one of its files."""
+        path = self.folder / name
+        return path.name == SEAL and bool(check_seal(path.parent, self.command))
 
 
 def read_record(folder: Path, identity: str, command: str = "gnndiff run") -> dict[str, Finished]:
@@ -143,11 +150,9 @@ def read_owned(path: Path, owner: str, command: str) -> dict[str, Any]:
     return value
 
 
-def file_hash(path: Path, command: str = "gnndiff run") -> str | None:
-    """Hash of a file, or None where it or, of the seal of a folder, one of its files is missing."""
-    if not path.is_file() or (path.name == SEAL and check_seal(path.parent, command)):
-        return None
-    return sha256(path)
+def file_hash(path: Path) -> str | None:
+    """Hash of a file, or None where it is missing."""
+    return sha256(path) if path.is_file() else None
 
 
 def altered(path: Path, stage: str, command: str = "gnndiff run") -> DamagedFileError:
@@ -175,6 +180,19 @@ def read_config(folder: Path, command: str = "gnndiff run") -> dict[str, Any]:
     return stored
 
 
+def read_run(folder: Path) -> dict[str, Any]:
+    """The content of the config.json of a run that is none over a family.
+
+    Raises:
+        RunFolderError: The folder holds no such run.
+        DamagedFileError: It is not as it was written.
+    """
+    stored = read_config(folder)
+    if "identity" not in stored:
+        raise RunFolderError(f"{folder} holds no run of `gnndiff run`")
+    return stored
+
+
 def read_results(folder: Path) -> dict[str, Any]:
     """The content of the results.json of a finished run; the folder is only read.
 
@@ -182,7 +200,7 @@ def read_results(folder: Path) -> dict[str, Any]:
         RunFolderError: The run has not finished.
         DamagedFileError: A file is damaged, or of another run.
     """
-    compare = read_record(folder, read_config(folder)["identity"]).get("compare")
+    compare = read_record(folder, read_run(folder)["identity"]).get("compare")
     got = file_hash(folder / RESULTS)
     if compare is None or got is None:
         raise RunFolderError(f"{folder} has no finished run: run `gnndiff run` on it first")
