@@ -124,7 +124,7 @@ def collect_family(
     Args:
         networks: Makes modules of vectors.
         members: Prepared members by their indices.
-        start: What the trainings go on from.
+        start: The network or hypernetwork that the trainings go on from.
         known: Conditions (n, C) of the members.
         budget: Epochs and patience.
         run: The run folder.
