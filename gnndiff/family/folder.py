@@ -25,7 +25,7 @@ class FamilyFolder(Recorded):
 
     Args:
         folder: The folder.
-        facts: What makes two runs the same, as stored in config.json.
+        facts: Facts that make two runs the same, as stored in config.json.
     """
 
     order = ("search", "conditions", "shared", "zoo", "generator", "rows")
@@ -140,7 +140,7 @@ class Vectors:
     Args:
         run: The run folder.
         name: Name of the store.
-        setting: What the tensors are made with.
+        setting: The setting that the tensors are made with.
         hashes: Hash of the data that each number is made from.
     """
 
@@ -148,7 +148,7 @@ class Vectors:
         self.store, self.setting, self.hashes = run.store(name), dict(setting), hashes
 
     def found(self) -> dict[int, Checkpoint]:
-        """What is there by its numbers; lines of files that are missing leave the index.
+        """Checkpoints that are there, by their numbers; lines of missing files leave the index.
 
         Raises:
             DamagedFileError: A line is of another run, setting or number.
