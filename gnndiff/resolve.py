@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
 import graphtasks
-from gnndiff.errors import ConfigError
+from gnndiff.errors import ConfigError, GNNDiffError
 from gnndiff.targets import Target, as_target, find
-from graphtasks import GraphTask
+from graphtasks import GraphTask, GraphTasksError
 
 
 def find_target(text: str) -> Target:
@@ -33,7 +34,7 @@ def find_task(text: str, *, root: Path | None = None) -> GraphTask:
     """
     if is_reference(text):
         value = load_object(text)
-        task = value() if callable(value) else value
+        task = _made(text, value) if callable(value) else value
         if not isinstance(task, GraphTask):
             raise ConfigError(
                 f"{text} gives a {type(task).__name__}, expected a GraphTask or a function that makes one"
@@ -72,14 +73,28 @@ def load_object(text: str) -> Any:
     sys.path.insert(0, str(path.parent.resolve()))
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # whatever a user's file raises
-        line = str(error).splitlines()[0] if str(error) else ""
-        raise ConfigError(f"{file} does not import ({type(error).__name__}: {line}): mend it first") from error
+    except (Exception, SystemExit) as error:  # whatever a user's file raises
+        raise ConfigError(f"{file} does not import ({_reason(error)}): mend it first") from error
     finally:
         sys.path.remove(str(path.parent.resolve()))
     if not hasattr(module, name):
         raise ConfigError(f"{file} has no {name!r}: it has {', '.join(_names(module)) or 'nothing'}")
     return getattr(module, name)
+
+
+def _made(text: str, function: Callable[[], Any]) -> Any:
+    """The value of a function in a user's file."""
+    try:
+        return function()
+    except (GNNDiffError, GraphTasksError):
+        raise
+    except (Exception, SystemExit) as error:  # whatever it raises
+        raise ConfigError(f"{text} ends in an error ({_reason(error)}): mend it first") from error
+
+
+def _reason(error: BaseException) -> str:
+    """An error in one line."""
+    return f"{type(error).__name__}: {(str(error) or '-').splitlines()[0]}"
 
 
 def _names(module: Any) -> list[str]:

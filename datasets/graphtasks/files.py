@@ -166,6 +166,8 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     """
     path = as_path(path)
     with explained(path, "read"):
+        if path.is_dir():
+            raise MissingFilesError(f"there is no file {path}, it is a folder: give the path of a file")
         if not path.is_file():
             raise MissingFilesError(f"there is no file {path}")
         return path.read_bytes()

@@ -24,7 +24,8 @@ from gnndiff.resolve import find_target
 from gnndiff.targets import Target, as_target
 from gnndiff.workers import Failure, work
 from graphtasks import Comparison, FitConfig
-from graphtasks.files import as_path
+from graphtasks.files import as_path, explained
+from graphtasks.ledger import read_lines
 from graphtasks.metrics import metric as find_metric
 from graphtasks.report import check_ours, write_page
 from graphtasks.task import KINDS, Kind
@@ -203,6 +204,8 @@ def measure(
     training = Training(protocol, loader, threads, quiet)
     with _held(files):
         rows = read_rows(files.rows, record, COLUMNS)
+        if files.ledger.exists():
+            read_lines(files.ledger)
         gather(files)
         units = [
             Unit(task, name, make, files.ledger if workers == 1 else part_of(files, task, name))
@@ -276,11 +279,17 @@ def _merged(rows: Sequence[Row], done: Mapping[int, list[Row]]) -> list[Row]:
 @contextmanager
 def _held(files: Files) -> Iterator[None]:
     """Hold the files of a benchmark against other processes."""
-    files.lock.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(files.lock)
     try:
-        with FileLock(files.lock, timeout=0):
-            yield
+        with explained(files.lock, "lock"):
+            files.lock.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire(blocking=False)
     except Timeout as error:
-        raise ConfigError(
-            f"another process works on {files.rows}: wait for its end, or choose another --out"
-        ) from error
+        reason = f"another process works on {files.rows}: wait for its end"
+        if not files.lock.exists():  # as in /proc, where no file can be made
+            reason = f"no file can be made in {files.lock.parent}: make that possible"
+        raise ConfigError(f"{reason}, or choose another --out") from error
+    try:
+        yield
+    finally:
+        lock.release()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from gnndiff.benchmark.machine import processor
 from gnndiff.errors import ConfigError
 from gnndiff.files import digest, write_text
 from graphtasks import Comparison
-from graphtasks.files import read_bytes
+from graphtasks.files import explained, read_bytes
 
 Row = dict[str, Any]
 
@@ -22,7 +23,8 @@ FIELDS = ("model", "metric", "direction", "split", "seed", "val", "test", "param
 # Fields that the table is made of.
 COLUMNS = ("task", "protocol", "model", "metric", "direction", "split", "seed", "val", "test")
 _NAMES = ("task", "protocol", "model")
-_SUFFIXES = (".json", ".jsonl", ".md")
+_SUFFIXES = (".json", ".jsonl", ".md", ".html")
+_PART = re.compile(r".+-[0-9a-f]{8}\.jsonl")
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,18 @@ class Files:
 
     Args:
         out: Their name, with or without one of their endings.
+
+    Raises:
+        ConfigError: It is no name that endings can be put behind.
     """
 
     out: Path
+
+    def __post_init__(self) -> None:
+        with explained(self.out, "write"):
+            device = self.out.exists() and not self.out.is_file() and not self.out.is_dir()
+        if self.out.name in ("", "..") or device:
+            raise ConfigError(f"got out={str(self.out)!r}, expected a name for files, such as results/table")
 
     def _named(self, ending: str) -> Path:
         return self.out.with_name(self._name + ending)
@@ -66,6 +77,10 @@ class Files:
     def parts(self) -> Path:
         """Folder of the ledgers of several processes."""
         return self._named(".parts")
+
+    def ledgers(self) -> list[Path]:
+        """The ledgers in that folder, and none of the files of somebody else."""
+        return sorted(path for path in self.parts.glob("*.jsonl") if _PART.fullmatch(path.name))
 
     @property
     def lock(self) -> Path:

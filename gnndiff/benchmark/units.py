@@ -121,7 +121,7 @@ def part_of(files: Files, label: Label, model: str) -> Path:
 
 def gather(files: Files) -> None:
     """Bring trainings of the parts into the ledger, and remove the parts."""
-    parts = sorted(files.parts.glob("*.jsonl"))
+    parts = files.ledgers()
     if parts:
         with Ledger(files.ledger, None) as ledger:
             for part in parts:

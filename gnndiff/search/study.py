@@ -98,8 +98,11 @@ def _shared(url: str) -> RDBStorage:
     from sqlalchemy import make_url
     from sqlalchemy.exc import SQLAlchemyError
 
+    parts = make_url(url)
+    if parts.get_backend_name() == "sqlite" and parts.database in (None, "", ":memory:"):
+        raise ConfigError("a storage in memory ends with the process: give the URL of a file, as sqlite:///trials.db")
     if url.startswith("postgresql://") and find_spec("psycopg2"):  # which driver is the default depends on SQLAlchemy
-        url = make_url(url).set(drivername="postgresql+psycopg2").render_as_string(hide_password=False)
+        url = parts.set(drivername="postgresql+psycopg2").render_as_string(hide_password=False)
     url = url.replace("{", "{{").replace("}", "}}")  # Optuna takes it for a template
     options: dict[str, Any] = {"pool_pre_ping": True}
     if url.startswith("sqlite"):

@@ -4,6 +4,7 @@ import hashlib
 import importlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from gnndiff.cli import main
 from gnndiff.workers import Failure, work
 from graphtasks import Comparison, FitConfig
 from graphtasks.compare import _settings
-from graphtasks.errors import FileError
+from graphtasks.errors import FileError, GraphTasksError, InvalidDataError
 from graphtasks.ledger import Ledger, read_lines
 
 TINY = {"trials": 2, "splits": 1, "seeds": 1, "tuning_splits": 1, "config": FitConfig(epochs=3), "quiet": True}
@@ -325,11 +326,70 @@ def test_rows_are_read_in_both_forms(tmp_path):
         assert read_rows(tmp_path / "x.json", published["protocol"]) == rows
 
 
-@pytest.mark.parametrize("out", ["a/my.table", "a/my.table.json", "a/my.table.md"])
+@pytest.mark.parametrize("out", ["a/my.table", "a/my.table.json", "a/my.table.md", "a/my.table.html"])
 def test_names_of_files(out):
     files = Files(Path(out))
     assert (files.rows, files.ledger) == (Path("a/my.table.json"), Path("a/my.table.jsonl"))
     assert (files.table, files.parts) == (Path("a/my.table.md"), Path("a/my.table.parts"))
+
+
+@pytest.mark.parametrize("out", ["", ".", "..", "/", "/dev/null", "a/..", "/dev/tty", "x" * 300, "a\0b", "/proc/x"])
+def test_names_that_no_files_can_have(out, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises((ConfigError, FileError)) as caught:
+        bench(["karate"], ["mlp"], out=out, **TINY)
+    assert "\n" not in str(caught.value)
+    assert "another process" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["t.json", "t.jsonl", "t.md", "t.html"])
+@pytest.mark.parametrize("content", ["mine\n", "null\n", "[]", '{"a": 1}\n', "\0\1"])
+def test_files_of_others_are_left_before_anything_is_trained(name, content, tmp_path, monkeypatch):
+    monkeypatch.setattr("gnndiff.benchmark.bench.work", None)
+    (tmp_path / name).write_text(content)
+    with pytest.raises((ConfigError, FileError, InvalidDataError), match=re.escape(name)):
+        bench(["karate"], ["mlp"], out=tmp_path / "t", **TINY)
+    assert (tmp_path / name).read_text() == content
+    assert {path.name for path in tmp_path.iterdir()} <= {name, ".t.lock"}
+
+
+def test_files_of_others_among_the_parts(tmp_path):
+    parts = tmp_path / "t.parts"
+    parts.mkdir()
+    for name in ("mine.jsonl", "my-cafe.jsonl"):
+        (parts / name).write_text("")
+    with Ledger(parts / "own.jsonl", None):
+        pass
+    bench(["karate"], ["mlp"], out=tmp_path / "t", **TINY)
+    assert {path.name for path in parts.iterdir()} == {"mine.jsonl", "my-cafe.jsonl", "own.jsonl"}
+
+
+def test_a_folder_in_the_place_of_a_file(tmp_path):
+    for name in ("t.json", "t.jsonl", "t.md", "t.html"):
+        (tmp_path / name).mkdir()
+        with pytest.raises(GraphTasksError, match="is a folder"):
+            bench(["karate"], ["mlp"], out=tmp_path / "t", **TINY)
+        (tmp_path / name).rmdir()
+
+
+@pytest.mark.parametrize("body", ["raise SystemExit", "import sys\nsys.exit(0)", "exit('bye')", "1 / 0"])
+def test_files_of_users_that_end_the_program(body, tmp_path, monkeypatch, capsys):
+    (tmp_path / "own.py").write_text(body)
+    (tmp_path / "later.py").write_text("def task():\n    " + body.replace("\n", "\n    "))
+    for arguments in (
+        ["--tasks", f"{tmp_path}/own.py:task", "--models", "mlp"],
+        ["--tasks", "karate", "--models", f"{tmp_path}/own.py:Net"],
+        ["--tasks", f"{tmp_path}/later.py:task", "--models", "mlp"],
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(["bench", *arguments, "--out", str(tmp_path / "t")])
+        assert ended.value.code == 2
+        lines = capsys.readouterr().err.splitlines()
+        assert len(lines) == 1
+        assert "mend it first" in lines[0]
+        for module in ("own", "later"):
+            sys.modules.pop(module, None)
 
 
 def test_options_of_tasks_are_numbers():

@@ -170,6 +170,12 @@ def test_a_wrong_url_does_not_poison_the_folder(tmp_path, monkeypatch):
     assert run.finished("search")
 
 
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite+pysqlite:///:memory:"])
+def test_a_storage_in_memory_is_refused(url, tmp_path):
+    with pytest.raises(ConfigError, match="ends with the process"):
+        search(Run(RunConfig(**settings(tmp_path / "run", url))))
+
+
 def test_a_search_in_a_folder_goes_on_there(tmp_path, monkeypatch):
     search(Run(RunConfig(**settings(tmp_path / "run"))))
     monkeypatch.setenv("GNNDIFF_STORAGE", "nonsense")
