@@ -6,6 +6,7 @@ import math
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,11 @@ def checked_states(module: nn.Module, states: Sequence[Any]) -> list[dict[str, T
         ZooError: There are fewer than two, all are the same, or one is of another architecture or not finite.
         DamagedFileError: A file cannot be read.
     """
-    if isinstance(states, Mapping | str | os.PathLike) or len(states) < 2:
-        count = 1 if isinstance(states, Mapping | str | os.PathLike) else len(states)
+    one = isinstance(states, Mapping | str | os.PathLike)
+    if not one and not hasattr(states, "__len__"):
+        raise ZooError(f"got states of type {type(states).__name__}, expected a list of at least two checkpoints")
+    if one or len(states) < 2:
+        count = 1 if one else len(states)
         raise ZooError(f"got {count} state{'s' * (count != 1)}: give a list of at least two checkpoints")
     complex_ones = [name for name, tensor in module.named_parameters() if not tensor.is_floating_point()]
     if complex_ones:
@@ -42,15 +46,17 @@ def checked_scores(scores: Sequence[float], count: int) -> list[float]:
     """One finite score for each of so many states.
 
     Raises:
-        ZooError: There are more or fewer, or one is NaN or infinite.
+        ZooError: There are more or fewer, or one is no number, NaN or infinite.
     """
-    scores = [float(score) for score in scores]
+    if isinstance(scores, str | bytes | Mapping) or not hasattr(scores, "__len__"):
+        raise ZooError(f"got scores of type {type(scores).__name__}, expected a list with one for each state")
     if len(scores) != count:
         raise ZooError(f"got {len(scores)} scores for {count} states: give one for each")
-    bad = [i for i, score in enumerate(scores) if not math.isfinite(score)]
-    if bad:
-        raise ZooError(f"score {bad[0]} is {scores[bad[0]]}: leave this state out")
-    return scores
+    values = [score.item() if isinstance(score, Tensor) and score.numel() == 1 else score for score in scores]
+    for i, score in enumerate(values):
+        if not isinstance(score, Real) or isinstance(score, bool) or not math.isfinite(score):
+            raise ZooError(f"score {i} is {score!r}, expected a finite number: leave this state out")
+    return [float(score) for score in values]
 
 
 def _read(state: Any, index: int) -> Mapping[str, Tensor]:

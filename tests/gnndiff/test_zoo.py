@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file, save_model
@@ -161,6 +162,8 @@ def with_nan(state):
         (lambda s: [*s[:3], {**s[3], "more": torch.ones(1)}], "state 3 has more"),
         (lambda s: [*s[:3], {"convs.0.bias": s[3]["convs.0.bias"]}], "expected"),
         (lambda s: [*s[:3], nn.Linear(1, 1)], "state 3 is a Linear"),
+        (lambda s: None, "states of type NoneType"),
+        (lambda s: 3, "states of type int"),
     ],
 )
 def test_states_that_make_no_zoo_are_refused(change, message):
@@ -171,12 +174,31 @@ def test_states_that_make_no_zoo_are_refused(change, message):
 
 
 @pytest.mark.parametrize(
-    ("scores", "message"), [([1.0], "1 scores for 4"), ([1, 1, float("nan"), 1], "score 2"), ([], "0 scores")]
+    ("scores", "message"),
+    [
+        ([1.0], "1 scores for 4"),
+        ([1, 1, float("nan"), 1], "score 2"),
+        ([], "0 scores"),
+        ([1, 1, 1, "0.5"], "score 3 is '0.5'"),
+        ([None, 1, 1, 1], "score 0 is None"),
+        ([1, True, 1, 1], "score 1 is True"),
+        ([1, 1, 1j, 1], "score 2 is 1j"),
+        ([1, 1, 1, -float("inf")], "score 3 is -inf"),
+        (0.5, "scores of type float"),
+        ("0.51", "scores of type str"),
+    ],
 )
 def test_scores_that_do_not_fit_are_refused(scores, message):
     task = small_tasks.TASKS["node"]()
     with pytest.raises(ZooError, match=message):
         Zoo.from_states(states(task), scores, "gcn", task, setting=SETTING)
+
+
+@pytest.mark.parametrize("form", [tuple, torch.tensor, np.array, lambda scores: [torch.tensor(s) for s in scores]])
+def test_scores_of_any_type_of_numbers(form):
+    task = small_tasks.TASKS["node"]()
+    zoo = Zoo.from_states(states(task), form([3.0, 1.0, 2.0, 4.0]), "gcn", task, setting=SETTING)
+    assert sorted(zoo.scores) == [1, 2, 3, 4]
 
 
 def test_other_mistakes_have_a_name(tmp_path):
