@@ -16,6 +16,7 @@ from gnndiff.stages import run_all
 from gnndiff.targets import Target
 from graphtasks import Comparison, GraphTask, metric
 from graphtasks.files import as_path
+from graphtasks.values import shown, whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -120,10 +121,10 @@ def compare_runs(
         RunFolderError: A folder holds no run, or another one.
     """
     for name, count in (("splits", splits), ("seeds", seeds)):
-        if count is not None and count < 1:
-            raise ConfigError(f"got {name}={count}, expected at least 1")
+        if count is not None:
+            whole(name, count, 1, error=ConfigError)
     if isinstance(folders, str | bytes) or not isinstance(folders, Sequence):
-        raise ConfigError(f"got {folders!r} as runs, expected several run folders, such as ['runs/a', 'runs/b']")
+        raise ConfigError(f"got {shown(folders)} as runs, expected several run folders, such as ['runs/a', 'runs/b']")
     if not folders:
         raise ConfigError("got no run to compare: give a run folder")
     found: dict[Path, dict[str, Any]] = {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import Any, Literal
 
 from gnndiff.errors import ConfigError
 from gnndiff.names import by_name
+from graphtasks.values import check_fields, shown
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ class Budget:
     full_grid: bool = False
 
     def __post_init__(self) -> None:
+        check_fields(self, error=ConfigError)
         for entry in dataclasses.fields(self):
             value = getattr(self, entry.name)
             if value < (0 if isinstance(value, bool) else 1):
@@ -124,10 +125,9 @@ _RANGES: tuple[tuple[tuple[str, ...], str, Callable[[Any], bool]], ...] = (
     (("sampling_steps",), "between 1 and the 1,000 of training", lambda v: 1 <= v <= 1000),
     (("quality", "energy"), "more than 0 and at most 1", lambda v: 0 < v <= 1),
     (("edge_drop", "condition_drop", "average_decay"), "at least 0 and less than 1", lambda v: 0 <= v < 1),
-    (("connecting_rate", "learning_rate"), "a finite number above 0", lambda v: 0 < v < math.inf),
+    (("connecting_rate", "learning_rate", "refine_rate"), "a finite number above 0", lambda v: v > 0),
     (("barrier", "least_spread"), "at least 0", lambda v: v >= 0),
-    (("noise_levels",), "finite numbers of at least 0", lambda v: 0 <= v < math.inf),
-    (("guidance",), "a finite number", math.isfinite),
+    (("noise_levels",), "finite numbers of at least 0", lambda v: v >= 0),
 )
 """Constants of the method, with what they must be."""
 
@@ -182,6 +182,7 @@ class Method:
     guidance: float = 1.0
 
     def __post_init__(self) -> None:
+        check_fields(self, error=ConfigError, prefix="method.")
         for names, words, holds in _RANGES:
             for name in names:
                 values = getattr(self, name)
@@ -296,11 +297,16 @@ class RunConfig:
     method: Method = Method()
 
     def __post_init__(self) -> None:
+        check_fields(self, error=ConfigError)
+        if not isinstance(self.method, Method):
+            raise ConfigError(f"got method={shown(self.method)}, expected gnndiff.Method(...)")
         for name, known in (("sampler", SAMPLERS), ("pruner", PRUNERS), ("deliver", DELIVERED)):
             if getattr(self, name) not in known:
                 raise ConfigError(f"no {name} is called {getattr(self, name)!r}: use one of {', '.join(known)}")
-        if self.workers < 1:
-            raise ConfigError(f"got workers={self.workers}, expected at least 1")
+        for name in ("workers", "threads"):
+            number = getattr(self, name)
+            if number is not None and number < 1:
+                raise ConfigError(f"got {name}={number}, expected at least 1")
         if self.ray is not None and self.workers > 1:
             raise ConfigError(f"got ray={self.ray!r} and workers={self.workers}: a cluster has workers of its own")
         if self.ray is not None and self.pruner != "none" and self.storage is None and self.ray != "local":

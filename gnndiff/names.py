@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from gnndiff.errors import ConfigError
 from graphtasks.spelling import did_you_mean
+from graphtasks.values import shown
 
 T = TypeVar("T")
 
@@ -21,7 +22,7 @@ def by_name(kind: str, name: str, known: Mapping[str, T]) -> T:
     1
     """
     if not isinstance(name, str):
-        raise ConfigError(f"got {name!r} as {kind}, expected a name: one of {', '.join(known)}")
+        raise ConfigError(f"got {shown(name)} as {kind}, expected a name: one of {', '.join(known)}")
     if name not in known:
         hint = did_you_mean(name, known)
         raise ConfigError(f"no {kind} is called {name!r}: {hint}use one of {', '.join(known)}")

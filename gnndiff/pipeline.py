@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from gnndiff.targets.build import Preparations, build
 from gnndiff.zoo.vectors import ParameterLayout
 from graphtasks import GraphTask, GraphTasksError
 from graphtasks.files import as_path, explained
+from graphtasks.values import real
 
 if TYPE_CHECKING:
     from gnndiff.generators import LatentGenerator
@@ -107,10 +107,8 @@ class GNNDiffPipeline:
     def _condition(self, val: float | None) -> Tensor | None:
         if val is None:
             return None
-        if not math.isfinite(val):
-            raise ConfigError(f"got val={val}, expected a finite score")
         wanted = self.generator.wanted.clone()
-        wanted[-1] = float(val)
+        wanted[-1] = real("val", val, error=ConfigError)
         return wanted
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:

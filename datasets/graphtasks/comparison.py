@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graphtasks.errors import InvalidDataError, MissingFilesError
+from graphtasks.files import as_path
 from graphtasks.metrics import metric as find_metric
 from graphtasks.runs import statistics, text
 from graphtasks.runs.columns import COLUMNS, checked, typed
@@ -66,7 +67,7 @@ class Comparison:
             InvalidDataError: The file is neither, or holds runs of one model on one task with several settings,
                 configurations or versions. `compare` returns the runs among them that its arguments ask for.
         """
-        path = Path(path)
+        path = as_path(path)
         if not path.is_file():
             raise MissingFilesError(f"{path} is no file: give the path that `compare` or `to_csv` wrote to")
         if path.suffix == ".csv":

@@ -101,8 +101,9 @@ def _wholes(name: str, value: Any, *, error: type[Exception]) -> tuple[int, ...]
 
 
 def _reals(name: str, value: Any, *, error: type[Exception]) -> tuple[float, ...]:
-    values = value if isinstance(value, Sequence) and not isinstance(value, str) else (value,)
-    return tuple(real(name, each, error=error) for each in values)
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise error(f"got {name}={shown(value)}, expected several numbers, such as (0.1, 1.0)")
+    return tuple(real(f"{name}[{index}]", each, error=error) for index, each in enumerate(value))
 
 
 _CHECKS: dict[str, Callable[..., Any]] = {

@@ -23,12 +23,13 @@ from gnndiff.report.markdown import table
 from gnndiff.resolve import find_target
 from gnndiff.targets import Target, as_target
 from gnndiff.workers import Failure, work
-from graphtasks import Comparison, FitConfig
+from graphtasks import Comparison, FitConfig, GraphTask
 from graphtasks.files import as_path, explained
 from graphtasks.ledger import read_lines
 from graphtasks.metrics import metric as find_metric
 from graphtasks.report import check_ours, write_page
 from graphtasks.task import KINDS, Kind
+from graphtasks.values import shown, texts, whole
 
 Model = str | Target | type[Target]
 
@@ -132,8 +133,7 @@ def bench(
     >>> [(row["task"], row["model"], row["status"]) for row in result.rows]
     [('karate', 'mlp', 'ok'), ('karate', 'gcn', 'ok')]
     """
-    if tuning_splits < 1:
-        raise ConfigError(f"got tuning_splits={tuning_splits}, expected at least 1")
+    tuning_splits = whole("tuning_splits", tuning_splits, 1, error=ConfigError)
     if space not in ("default", "paper", "modern"):
         raise ConfigError(f"no space is called {space!r}: use default, paper or modern")
     protocol = Protocol(
@@ -143,8 +143,8 @@ def bench(
         seconds=seconds,
         tuning_splits=tuple(range(tuning_splits)),
         tuning_seeds=tuning_splits,
-        config=config or FitConfig(epochs=200, patience=40),
-        metrics=tuple(metrics),
+        config=FitConfig(epochs=200, patience=40) if config is None else config,
+        metrics=tuple(texts("metrics", metrics, error=ConfigError)),
         space=space,
     )
     for what, given, one in (("tasks", tasks, "karate"), ("models", models, "gcn")):
@@ -193,8 +193,8 @@ def measure(
         ours, workers, threads, out, root, quiet: As for :func:`bench`.
     """
     for name, number in (("workers", workers), ("threads", threads)):
-        if number is not None and number < 1:
-            raise ConfigError(f"got {name}={number}, expected at least 1")
+        if number is not None:
+            whole(name, number, 1, error=ConfigError)
     files, record = Files(out), protocol.record()
     read_rows(files.rows, record, COLUMNS)
     check_table(files.table)
@@ -242,6 +242,8 @@ def check(
 ) -> None:
     """Load each task and make each contender once, so that what cannot be done is known before the first training."""
     for task in tasks:
+        if not isinstance(task, str | GraphTask):
+            raise ConfigError(f"got {shown(task)} as a task, expected a GraphTask or its label")
         check_kind(task, kinds)
     for name in protocol.metrics:
         find_metric(name)

@@ -9,6 +9,7 @@ from typing import Any
 
 from gnndiff.errors import ConfigError
 from graphtasks import Comparison, Contender, FitConfig, GraphTask, compare
+from graphtasks.values import check_fields, shown
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,9 @@ class Protocol:
     space: str = "default"
 
     def __post_init__(self) -> None:
+        check_fields(self, error=ConfigError)
+        if not isinstance(self.config, FitConfig):
+            raise ConfigError(f"got config={shown(self.config)}, expected FitConfig(...)")
         for name in ("trials", "splits", "seeds", "tuning_seeds"):
             value = getattr(self, name)
             if value is not None and value < 1:

@@ -10,6 +10,7 @@ from gnndiff.errors import ConfigError
 from gnndiff.family.networks import Networks
 from graphtasks import GraphTask, Split
 from graphtasks.randomness import seeded
+from graphtasks.values import whole
 
 FOLDS = 4
 RATE = 0.005
@@ -33,10 +34,11 @@ def adapted(networks: Networks, task: GraphTask, start: Tensor, *, epochs: int, 
     """
     if task.many or task.kind not in ("node", "node-regression"):
         raise ConfigError(f"got a task of kind {task.kind!r}, expected nodes of one graph to adapt to")
+    epochs = whole("epochs", epochs, 1, error=ConfigError)
     nodes = task.split(split).train
     assert isinstance(nodes, Tensor)
-    if len(nodes) < FOLDS or epochs < 1:
-        raise ConfigError(f"got {len(nodes)} labels and epochs={epochs}, expected at least {FOLDS} and 1")
+    if len(nodes) < FOLDS:
+        raise ConfigError(f"got {len(nodes)} labels, expected at least {FOLDS}")
     prepared = networks.prepare(task)
     place = torch.arange(len(nodes)) % FOLDS
     held = torch.empty(epochs + 1, len(nodes))

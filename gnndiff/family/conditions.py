@@ -27,7 +27,7 @@ def check_condition(text: str) -> tuple[str, ...]:
     Raises:
         ConfigError: One is unknown.
     """
-    names = tuple(text.split("+"))
+    names = tuple(str(text).split("+"))
     unknown = [name for name in names if name not in CONDITIONS]
     if unknown:
         raise ConfigError(f"got condition {unknown[0]!r}, expected one of {', '.join(CONDITIONS)}, or a sum with '+'")

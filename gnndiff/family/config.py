@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
+from gnndiff.errors import ConfigError
 from gnndiff.names import by_name
+from graphtasks.values import check_fields, whole
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,9 @@ class FamilyBudget:
         latents: Principal components of the parameters.
         samples: Networks drawn for a graph.
         labels: Labels of an unseen member that trainings with few labels get.
+
+    Raises:
+        ConfigError: A size is no whole number, or too small.
     """
 
     trials: int = 8
@@ -32,6 +38,12 @@ class FamilyBudget:
     latents: int = 12
     samples: int = 16
     labels: int = 20
+
+    def __post_init__(self) -> None:
+        check_fields(self, error=ConfigError)
+        for entry in dataclasses.fields(self):
+            least = 2 if entry.name == "labels" else 1  # half of them train, half validate
+            whole(entry.name, getattr(self, entry.name), least, error=ConfigError)
 
 
 BUDGETS = {

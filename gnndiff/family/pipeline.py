@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,7 +24,9 @@ from gnndiff.generators import LatentDiffusion
 from gnndiff.generators.modules import UNREADABLE, loaded
 from gnndiff.targets import Target, find
 from graphtasks import GraphTask, random_splits
+from graphtasks.files import as_path
 from graphtasks.metrics import metric
+from graphtasks.values import as_seed, whole
 
 INDEX, WEIGHTS = "family.json", "family.safetensors"
 FILES = (INDEX, WEIGHTS, *LatentDiffusion.files)
@@ -77,6 +78,8 @@ class FamilyPipeline:
                 f"got a graph with {features} features, expected {self.info['features']} as in the family"
             )
         value = self.scaled(condition(self.names, graph, given, self.encoder)[None])[0]
+        if not bool(value.isfinite().all()):
+            raise ConfigError("the condition of the graph is NaN or infinite: mend its features, weights, or `given`")
         distance = self.hull.distance(value)
         if distance > 1:
             warnings.warn(
@@ -105,8 +108,9 @@ class FamilyPipeline:
             ConfigError: The method is unknown, n is below 1, or the graph does not fit.
         """
         method = self.default if method is None else method
-        if method not in METHODS or n < 1:
-            raise ConfigError(f"got method={method!r} and n={n}, expected {', '.join(METHODS)} and at least 1")
+        if method not in METHODS:
+            raise ConfigError(f"got method={method!r}, expected one of {', '.join(METHODS)}")
+        n, seed = whole("n", n, 1, error=ConfigError), as_seed("seed", seed, error=ConfigError)
         value = self.condition(data, given)
         if method == "shared":
             return self.generator.start(value[None])
@@ -192,7 +196,7 @@ class FamilyPipeline:
         Raises:
             RunFolderError: The folder holds something else.
         """
-        with new_folder(Path(folder), FILES) as partial:
+        with new_folder(as_path(folder), FILES) as partial:
             self.generator.diffusion.save_pretrained(partial)
             facts = {"scale": self.generator.regression.scale, "residual": self.generator.residual}
             encoder = None if self.encoder is None else self.encoder.config
@@ -211,7 +215,7 @@ class FamilyPipeline:
             DamagedFileError: A file is missing or damaged.
             ConfigError: The model was one's own and is not given.
         """
-        folder = Path(folder)
+        folder = as_path(folder)
         if not (folder / INDEX).is_file():
             raise RunFolderError(
                 f"{folder} holds no pipeline of a family: it needs {INDEX}, as `gnndiff family` writes"

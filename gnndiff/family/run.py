@@ -21,7 +21,8 @@ from gnndiff.runs.lock import locked
 from gnndiff.targets import Target, as_target, find
 from gnndiff.targets.base import Space, check_kind
 from graphtasks.families.base import Family
-from graphtasks.files import explained
+from graphtasks.files import as_path, explained
+from graphtasks.values import as_seed, checked
 
 FORMAT = 3
 """Version of run folders: in the first, trainings began at random parameters; in the second, tensors had no hashes."""
@@ -60,9 +61,10 @@ def run_family(
         DamagedFileError: A file of the folder is not as it was left.
         ZooError: A training on a member diverged.
     """
+    seed, quiet = as_seed("seed", seed, error=ConfigError), checked("quiet", quiet, "bool", error=ConfigError)
     names = check_condition(condition)
-    sizes = find_budget(budget) if isinstance(budget, str) else budget
-    members = graphtasks.family(family, seed=seed) if isinstance(family, str) else family
+    sizes = budget if isinstance(budget, FamilyBudget) else find_budget(budget)
+    members = family if isinstance(family, Family) else graphtasks.family(family, seed=seed)
     own = not isinstance(target, str)
     model = find(target) if isinstance(target, str) else as_target(target, space)
     if own is False and space is not None:
@@ -70,7 +72,7 @@ def run_family(
     check_kind(model, members.tasks[0])
     if "given" in names and members.conditions is None:
         raise ConfigError(f"the condition is 'given', but the family {members.name!r} has no conditions")
-    folder = Path(out) if out is not None else Path("runs") / f"{members.name}-{model.name}-{condition}-seed{seed}"
+    folder = as_path(out) if out is not None else Path("runs") / f"{members.name}-{model.name}-{condition}-seed{seed}"
     facts = {
         "format": FORMAT, "family": members.name, "family_hash": members.hash, "model": model.name,
         "target": model.version,

@@ -23,6 +23,7 @@ from gnndiff.generators.data import Data, Fold
 from gnndiff.generators.trainings import chosen, held_out
 from gnndiff.progress import Advance
 from gnndiff.zoo.vectors import ParameterLayout
+from graphtasks.values import whole
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
@@ -146,5 +147,4 @@ class LatentGenerator(Generator):
 
 def check_count(n: int) -> None:
     """Raise `ConfigError` unless there is something to draw."""
-    if n < 1:
-        raise ConfigError(f"got n={n}, expected at least 1")
+    whole("n", n, 1, error=ConfigError)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -21,6 +20,7 @@ from gnndiff.generators.latent import WEIGHTS, LatentGenerator, check_count
 from gnndiff.generators.modules import loaded
 from gnndiff.generators.paths import NoisePath
 from gnndiff.progress import Advance
+from graphtasks.values import real
 
 if TYPE_CHECKING:
     from gnndiff.generators.denoiser import Denoiser
@@ -105,11 +105,11 @@ class ResidualGenerator(LatentGenerator):
         from gnndiff.generators.sampling import sample
 
         check_count(n)
-        guidance = self.method.guidance if guidance is None else float(guidance)
+        guidance = self.method.guidance if guidance is None else real("guidance", guidance, error=ConfigError)
         steps = self.method.sampling_steps if steps is None else steps
         condition = self.wanted if condition is None else condition
-        if not math.isfinite(guidance) or not bool(condition.isfinite().all()):
-            raise ConfigError("got a guidance or a condition that is NaN or infinite, expected finite numbers")
+        if not bool(condition.isfinite().all()):
+            raise ConfigError("got a condition that is NaN or infinite, expected finite numbers")
         walker = self.scheduler if scheduler is None else self.path.scheduler(scheduler)
         if not self.facts["steps"]:
             return self.denoiser.variances.sqrt() * torch.randn(n, len(self.denoiser.variances), generator=rng)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gnndiff.errors import ConfigError
 from gnndiff.generators.denoiser import Denoiser
+from graphtasks.values import whole
 
 
 @torch.no_grad()
@@ -59,7 +60,7 @@ def sample(
 def _set_steps(scheduler: Any, steps: int) -> None:
     name = type(scheduler).__name__
     most = scheduler.config.num_train_timesteps
-    if not 1 <= steps <= most:
+    if not 1 <= whole("steps", steps, error=ConfigError) <= most:
         raise ConfigError(f"got steps={steps}, expected 1 to {most}")
     try:
         scheduler.set_timesteps(steps)

@@ -13,6 +13,7 @@ from torch_geometric.transforms import ToUndirected
 
 from graphtasks.checks import check_graph
 from graphtasks.errors import DataWarning, InvalidDataError, MissingFilesError
+from graphtasks.files import as_path
 from graphtasks.splits import PARTS
 
 INTEGERS = (torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8, torch.uint16, torch.uint32, torch.uint64)
@@ -53,7 +54,7 @@ def read_graph(path: str | Path, *, undirected: bool = False) -> Data:
     Warns:
         DataWarning: It has other arrays.
     """
-    path = Path(path)
+    path = as_path(path)
     if not path.is_file():
         raise MissingFilesError(f"there is no file {path}")
     arrays = read_npz(path)
